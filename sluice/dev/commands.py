@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -147,6 +148,8 @@ def bench(name: str, seconds: float, parts: tuple[str, ...], as_json: bool) -> N
     from sluice.dev.benches import find
 
     run = find(name, parts)
+    # As Ctrl-C does: on a plain end by a signal, the processes that the benchmark has started would go on.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(run(seconds, as_json))
 
 

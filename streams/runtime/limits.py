@@ -102,7 +102,12 @@ STOP_DRAIN_S = 1.0
 """Time for the groups in flight after that; a broker that is gone does not hold up the end."""
 STOP_LEAVE_S = 0.5
 """Time for each of the last commit of offsets, leaving the group, closing the producer."""
-LOCK_WAIT_S = STOP_ROLE_S + STOP_DRAIN_S + 3 * STOP_LEAVE_S + 1.0
+STOP_S = STOP_ROLE_S + STOP_DRAIN_S + 3 * STOP_LEAVE_S
+"""The end of a worker, from the signal on, whatever Kafka does."""
+STOP_CUT_OFF_S = STOP_S + 0.25
+"""A worker whose end takes longer is ended by a thread: something blocks its event loop. The supervisor kills it a
+little later."""
+LOCK_WAIT_S = STOP_S + 1.0
 """How long a worker waits for a process of its name and directory to end: one that ends at a signal drains so long."""
 SESSION_GRACE_S = 5.0
 """How long after its session Kafka may still list a dead member, because it looks for those now and then."""

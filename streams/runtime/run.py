@@ -178,7 +178,8 @@ def run_role(
     committer: type[GroupCommit] = GroupCommit,
     hang_ups: HangUps | None = None,
 ) -> int:
-    """Runs the role until SIGTERM or SIGINT. Returns 0 after the drain, EXIT_FAILED when it cannot go on safely.
+    """Runs the role until SIGTERM or SIGINT. Returns 0 after the drain, EXIT_NOT_DRAINED when that is not complete, and
+    EXIT_FAILED when it cannot go on safely. Where something of it does not end, ends the process with that status.
 
     Raises InstanceTakenError when another worker has its name.
     """
@@ -196,7 +197,11 @@ def run_role(
         try:
             if not await is_over_before_end(instance.take()):
                 return 0
-            return await Worker(role, settings, chosen, committer, instance.joined).run()
+            worker = Worker(role, settings, chosen, committer, instance.joined)
+            status = await worker.run()
+            if worker.has_leftovers:
+                os._exit(status)  # else their end would be waited for, which may depend on Kafka
+            return status
         finally:
             instance.close()
 

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,12 +35,20 @@ from streams.runtime.durability.publisher import Publisher, check_fit
 from streams.runtime.durability.rebalance_steps import DECIDE, DRAIN, HAND_OVER, JOIN, RESUME, RebalanceSteps
 from streams.runtime.durability.recovery import Recovery, SourceChecks
 from streams.runtime.durability.standby import Standby, committed_offsets
-from streams.runtime.limits import DECIDE_HOLD_S, LIVE_POLL_S, STOP_DRAIN_S, STOP_LEAVE_S, STOP_ROLE_S, Tuning
+from streams.runtime.limits import (
+    DECIDE_HOLD_S,
+    LIVE_POLL_S,
+    STOP_CUT_OFF_S,
+    STOP_DRAIN_S,
+    STOP_LEAVE_S,
+    STOP_ROLE_S,
+    Tuning,
+)
 from streams.runtime.metrics import Metrics
 from streams.runtime.partitions import Partitions
 from streams.runtime.preparing import Preparing
 from streams.runtime.role import Change, Effect, PartitionLost, Role
-from streams.runtime.stuck.bounded_steps import bounded
+from streams.runtime.stuck.ending import EXIT_FAILED, EXIT_NOT_DRAINED, bounded, ends_within
 from streams.runtime.stuck.held_up import HeldUp, Progress
 from streams.runtime.stuck.paused import StuckError
 from streams.runtime.tables.local_store import LocalStore
@@ -52,9 +60,6 @@ from topics.configuration.errors import ConfigurationError
 from topics.configuration.settings import Settings
 
 log = logging.getLogger(__name__)
-
-EXIT_FAILED = 70
-"""EX_SOFTWARE: the worker ended because it could not go on safely; starting it again is right."""
 
 
 class InstanceTakenError(ConfigurationError):
@@ -107,7 +112,9 @@ class Worker:
         )
         self.app = make_app(role.name, self.name, self.source, settings, tuning, self, self.consume)
         self.assignments = 0
-        self.failed = self._draining = self._reading = False
+        self.failed = self._draining = self._reading = self._is_drained = False
+        self.has_leftovers = False
+        """Whether a task or thread may go on after `run`: nothing but the end of the process ends it for certain."""
         self._commits = asyncio.Lock()
         """Commits that wait for room in a group are served first come, first served: the last value counts."""
         self._commits_waiting = 0
@@ -124,16 +131,16 @@ class Worker:
         work = {self.name: self._work(), "progress": self._watch_progress(), "audit": self._audit()}
         work["paused"] = self.held_up.paused.watch()
         tasks = [asyncio.create_task(self._or_fail(each), name=name) for name, each in work.items()]
-        try:
-            await self._ended.wait()
+        await self._ended.wait()
+        with ends_within(STOP_CUT_OFF_S, self._status):
             if not self.failed:
                 log.info("%s: draining", self.name)
                 await self._drain()
-            return EXIT_FAILED if self.failed else 0
-        finally:
-            for task in tasks:
-                task.cancel()
-            await self._close()
+            await self._close(tasks)
+        return self._status()
+
+    def _status(self) -> int:
+        return EXIT_FAILED if self.failed else 0 if self._is_drained else EXIT_NOT_DRAINED
 
     async def _or_fail(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -190,18 +197,26 @@ class Worker:
     async def _drain(self) -> None:
         """Stops intake, lets the role end what is in flight, finishes the groups, commits offsets."""
         self._draining = True
-        await bounded("the role's stop", self.role.stop(), STOP_ROLE_S)
-        await bounded("the groups in flight", self.group_commit.drain(), STOP_DRAIN_S)
+        steps = [
+            await bounded("the role's stop", self.role.stop(), STOP_ROLE_S),
+            await bounded("finishing the groups in flight", self.group_commit.drain(), STOP_DRAIN_S),
+        ]
         if self.partitions.generation and not self.failed:  # before the first assignment there is nothing to commit
-            await bounded("the last commit of offsets", self.app.consumer.commit(), STOP_LEAVE_S)
+            steps.append(await bounded("the last commit of offsets", self.app.consumer.commit(), STOP_LEAVE_S))
+        self._is_drained = all(steps) and not self.ledger.committable()
 
-    async def _close(self) -> None:
-        await self.group_commit.stop()
-        await self.held_up.following.stop()
-        ends = [self.standby.stop(), *([self.app.stop()] if self.app.started else [])]
-        await bounded("leaving the group", asyncio.gather(*ends), STOP_LEAVE_S)
-        await bounded("closing the producer", self.publisher.stop(), STOP_LEAVE_S)
-        await self.admin.stop()
+    async def _close(self, tasks: Collection[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        ends = [self.group_commit.stop(), self.held_up.following.stop(), self.standby.stop(), asyncio.wait(tasks)]
+        if self.app.started:
+            ends.append(self.app.stop())
+        steps = [await bounded("leaving the group", asyncio.gather(*ends), STOP_LEAVE_S)]
+        steps += await asyncio.gather(
+            bounded("closing the producer", self.publisher.stop(), STOP_LEAVE_S),
+            bounded("closing the admin port", self.admin.stop(), STOP_LEAVE_S),
+        )
+        self.has_leftovers = not all(steps)
         self.spilling.store.clear()
 
     # -- hooks of the transport -----------------------------------------------------------------------------------

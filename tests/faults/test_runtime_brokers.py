@@ -11,10 +11,13 @@ import pytest
 from aiokafka.client import CoordinationType
 
 from sluice.dev.local.broker import Broker, Cluster
+from streams.runtime.stuck.ending import EXIT_NOT_DRAINED
 from tests.support.eventually import eventually
 from tests.support.runtime.lab import Lab
 
 KEYS, LAST = 20, 200
+BACKLOG_KEYS, BACKLOG_LAST = 400, 25
+"""Records enough for several groups: the broker goes while it has many of them in hand."""
 
 
 @asynccontextmanager
@@ -52,6 +55,30 @@ async def test_broker_killed_and_started_again_under_load(own_kafka: Broker, pre
             await feeding
             await lab.decided(KEYS, LAST)
             await lab.check(KEYS, LAST)
+    finally:
+        await lab.close()
+
+
+@pytest.mark.parametrize("fault", ["killed", "hangs"])
+async def test_a_worker_under_load_ends_at_sigterm_while_its_broker_is_away(
+    fault: str, own_kafka: Broker, prefix: str, tmp_path: Path
+) -> None:
+    """Nothing of its end waits for Kafka, its status says that it has not drained, and the next worker goes on."""
+    lab = await Lab(own_kafka.bootstrap, prefix, tmp_path).open()
+    try:
+        await lab.feed(BACKLOG_KEYS, 1, BACKLOG_LAST)
+        worker = await lab.start().ready()
+        await worker.decides(BACKLOG_KEYS)
+        own_kafka.kill() if fault == "killed" else own_kafka.pause()
+        assert await worker.terminate() == EXIT_NOT_DRAINED
+        if fault == "killed":
+            own_kafka.start()
+            await asyncio.to_thread(own_kafka.wait_ready)
+        else:
+            own_kafka.resume()
+        lab.start()
+        await lab.decided(BACKLOG_KEYS, BACKLOG_LAST)
+        await lab.check(BACKLOG_KEYS, BACKLOG_LAST)
     finally:
         await lab.close()
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.runtime.worker import EXIT_FAILED
+from streams.runtime.stuck.ending import EXIT_FAILED
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
 from tests.support.runtime.lab import PARTITIONS, Lab, WorkerProcess

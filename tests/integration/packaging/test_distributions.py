@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from zipfile import ZipFile
 import pytest
 
 from sluice.cli.dev_tools import NAMES
+from topics.compiled import VARIABLE
 
 ROOT = Path(__file__).resolve().parents[3]
 PRODUCT, DEV = "sluice_gateway", "sluice_gateway_dev"
@@ -66,7 +68,10 @@ def install(tmp_path: Path, *wheels: Path) -> Path:
 def python(installed: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run code with what is installed. Without `site` (-S): an editable installation would find this tree's modules."""
     command = [sys.executable, "-I", "-S", "-c", RUN + code, str(installed), get_path("purelib"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=installed, timeout=120)
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}  # no build is installed
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=installed, env=environment, timeout=120
+    )
 
 
 def sluice(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,12 +3,11 @@ supervisor, with roles that hang, before the user does; Kafka gets the time that
 
 from __future__ import annotations
 
-from gateway.app import ANSWER_S, STOP_S
+from gateway.app import ANSWER_S
+from gateway.app import STOP_S as GATEWAY_STOP_S
 from sluice.dev.local.stack import KAFKA_STOP_S, STAGES, STREAMS
-from streams.runtime.limits import STOP_DRAIN_S, STOP_LEAVE_S, STOP_ROLE_S
+from streams.runtime.limits import STOP_CUT_OFF_S, STOP_S
 
-STEPS_THAT_LEAVE = 3
-"""The last commit of offsets, leaving the group, closing the producer."""
 PROMISED_S = 10.0
 """Ctrl-C ends `sluice up` within it, with roles that hang and a Kafka that ends in its usual second or two."""
 KAFKA_USUAL_S = 2.0
@@ -16,7 +15,7 @@ KAFKA_USUAL_S = 2.0
 
 def test_the_steps_of_a_stop_fit_the_supervisors_patience() -> None:
     (stage,) = [stage for stage in STAGES if set(STREAMS) == set(stage.names)]
-    assert stage.grace_s > STOP_ROLE_S + STOP_DRAIN_S + STEPS_THAT_LEAVE * STOP_LEAVE_S
+    assert stage.grace_s > STOP_CUT_OFF_S > STOP_S
 
 
 def test_all_stages_together_fit_what_ctrl_c_promises() -> None:
@@ -37,4 +36,4 @@ def test_kafka_is_killed_only_when_it_does_not_end_even_on_a_busy_machine() -> N
 
 def test_the_gateway_cancels_what_goes_on_before_it_is_killed() -> None:
     (stage,) = [stage for stage in STAGES if "gateway" in stage.names]
-    assert stage.grace_s > STOP_S + ANSWER_S
+    assert stage.grace_s > GATEWAY_STOP_S + ANSWER_S
