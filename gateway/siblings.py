@@ -45,6 +45,10 @@ class Heard(NamedTuple):
     silent: list[int]
 
 
+_COUNT = "count"
+"""The question after how many gateways share the port."""
+
+
 class Siblings:
     """The other gateway processes of the port; none unless `settings.gateways` says so."""
 
@@ -53,7 +57,7 @@ class Siblings:
         self._port = settings.gateway_port
         self._count = settings.gateways
         self._number = settings.gateway_number
-        self._answerers: dict[str, Answerer] = {}
+        self._answerers: dict[str, Answerer] = {_COUNT: self._compare}
         self._held: socket.socket | None = None
         self._server: asyncio.AbstractServer | None = None
 
@@ -83,6 +87,25 @@ class Siblings:
                 f"process a number of its own, from 0 to {self._count - 1}, with --number or SLUICE_GATEWAY_NUMBER"
             ) from error
         self._server = await asyncio.start_unix_server(self._serve, sock=held, backlog=BACKLOG)
+        for one in (await self.ask(_COUNT, self._place())).answers:
+            self._compare(one)
+
+    def _place(self) -> Question:
+        return {"number": self._number, "count": self._count}
+
+    def _compare(self, other: Question) -> Question:
+        """Warns where another process of the port was given another count. Answers with this one's."""
+        if other["count"] != self._count:
+            log.warning(
+                "gateway %d of the %d on port %d meets gateway %s, which was started as one of %s: they do not all ask "
+                "each other for jobs; start all with the same --gateways or SLUICE_GATEWAYS",
+                self._number,
+                self._count,
+                self._port,
+                other["number"],
+                other["count"],
+            )
+        return self._place()
 
     async def stop(self) -> None:
         if self._server is not None:

@@ -36,7 +36,13 @@ COMPILED_HELP: Final = "1 where the compiled form of modules runs (`make compile
 
 
 class CompiledError(ImportError):
-    """The build of compiled modules cannot be used as it is; the message says what to do."""
+    """The build of compiled modules cannot be used as it is; the message says what to do.
+
+    It comes out of the import of this module, so a caller cannot know its class, and tells it by its `name`.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, name=COMPILED)
 
 
 class Form(NamedTuple):

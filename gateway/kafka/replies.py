@@ -155,12 +155,6 @@ def _own_partition(settings: Settings) -> int:
     """The configured partition, else one that is the same after a restart of this gateway on this host. Gateways that
     share a port have the ones behind each other."""
     partitions = BY_NAME["replies"].partitions or settings.partitions
-    if settings.gateways > partitions and settings.gateway_number == 0:
-        log.warning(
-            "%d gateways share the %d partitions of `replies`, so some of them read replies for others, too",
-            settings.gateways,
-            partitions,
-        )
     if settings.reply_partition is not None:
         return (settings.reply_partition + settings.gateway_number) % partitions
     name = f"{socket.gethostname()}:{settings.gateway_port}".encode()

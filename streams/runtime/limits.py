@@ -88,6 +88,8 @@ STANDBY_WAIT_MS = 500
 each record would cost more than applying it."""
 STANDBY_RETRY_S = 1.0
 """Pause after Kafka could not be read."""
+STANDBY_SAID_S = 10.0
+"""Time after the first partition that a standby leaves out, until the log says which were left out."""
 STANDBY_FORGET_S = 60.0
 """How often a standby asks which deletions need not be remembered any more."""
 STANDBY_KEY_BYTES = 250

@@ -51,8 +51,8 @@ AUTH_FAILURES_BURST = 20
 """So often a program with an outdated password, started again and again, gets the answer that says so."""
 AUTH_FAILURES_PER_MINUTE = 10.0
 """14,400 guesses a day from an address: none of a password that a program has made."""
-GATEWAYS_MAX = 64
-"""Gateway processes on one port: as many as the largest machines have processors to spare for them."""
+GATEWAYS_MAX = 16
+"""Gateway processes on one port: as many as `replies` has partitions, so that each reads one of its own."""
 PORT_MAX = 65_535
 """The largest port of TCP. A larger number would be cut to 16 bits, and another port listened on."""
 

@@ -28,7 +28,9 @@ def fetch_from_idle_nodes(fetcher: Any) -> None:
         return noted
 
     def chosen(assignment: Any) -> Any:
-        fetcher._in_flight = {asked[task.get_coro()] for task in fetcher._pending_tasks if not task.done()}
+        asking = [task.get_coro() for task in fetcher._pending_tasks if not task.done()]
+        if all(each in asked for each in asking):  # else a fetch began before this: as aiokafka does until it ends
+            fetcher._in_flight = {asked[each] for each in asking}
         return choose(assignment)
 
     fetcher._proc_fetch_request = noting(fetcher._proc_fetch_request)

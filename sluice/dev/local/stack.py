@@ -24,12 +24,10 @@ from sluice.dev.local.terminal import TableRow, say
 from sluice.errors import StartError
 from topics.compiled import FORM
 from topics.configuration.channels_file import load_channels
-from topics.configuration.settings import load_settings
+from topics.configuration.settings import GATEWAYS_MAX, load_settings
 
 STREAMS = ("orders", "delivery", "inventory")
 SANDBOXES = ("increff", "marketplace")
-GATEWAYS_MAX = 16
-"""Gateway processes: as many as `replies` has partitions, so that each reads one of its own."""
 
 
 def gateway_name(number: int) -> str:

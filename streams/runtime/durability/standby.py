@@ -25,6 +25,7 @@ from streams.runtime.limits import (
     STANDBY_KEY_BYTES,
     STANDBY_RECORDS_MAX,
     STANDBY_RETRY_S,
+    STANDBY_SAID_S,
     STANDBY_WAIT_MS,
 )
 from streams.runtime.metrics import Metrics
@@ -91,6 +92,9 @@ class Standby:
         self._changed = asyncio.Event()
         self._version = 0
         """Changes with `_warm`: what was fetched for another version may not be what comes next."""
+        self._left_out: list[int] = []
+        """Partitions beyond what may be kept, of which the log does not know yet: it gets one line for all."""
+        self._said_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -164,7 +168,10 @@ class Standby:
                 if time.monotonic() > forget_at:
                     await self._forget_deleted()
                     forget_at = time.monotonic() + STANDBY_FORGET_S
+                if time.monotonic() > self._said_at:
+                    self._say_left_out()
                 await asyncio.sleep(0)  # while there is unread data, nothing above gives way
+        self._say_left_out()
 
     def _assign(self, consumer: AIOKafkaConsumer) -> None:
         """Has the consumer read where the tables are, or from the beginning."""
@@ -199,13 +206,20 @@ class Standby:
             partition, size = sizes.popitem()
             total -= size
             self._drop((partition,))
+            if not self._left_out:
+                self._said_at = time.monotonic() + STANDBY_SAID_S
+            self._left_out.append(partition)
+
+    def _say_left_out(self) -> None:
+        if self._left_out:
             log.warning(
-                "the standby leaves out partition %d, and keeps %s: all take more than %d bytes "
+                "the standby leaves out partitions %s, and keeps %s: all take more than %d bytes "
                 "(SLUICE_STANDBY_BYTES_MAX); a takeover of those left out reads the whole changelog",
-                partition,
+                sorted(self._left_out),
                 sorted(self._warm),
                 self._bytes_max,
             )
+            self._left_out.clear()
 
     async def _forget_deleted(self) -> None:
         """Forgets deletions by records whose offsets are committed, as the owner does."""

@@ -52,6 +52,25 @@ async def test_a_number_is_one_process_and_free_when_that_ends(port: int) -> Non
     await second.stop()
 
 
+async def test_both_say_so_where_a_process_has_another_count(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """One that is started alike meets them, too, and nobody says anything."""
+    one, alike, another = [
+        Siblings(load_settings(gateways=count, gateway_number=number, gateway_port=port))
+        for number, count in ((0, 2), (1, 2), (2, 3))
+    ]
+    async with AsyncExitStack() as stack:
+        for each in (one, alike):
+            stack.push_async_callback(each.stop)
+            await each.start()
+        assert caplog.records == []
+        stack.push_async_callback(another.stop)
+        await another.start()
+        told = [record.getMessage() for record in caplog.records]
+    assert any("gateway 0 of the 2" in text and "gateway 2, which was started as one of 3" in text for text in told)
+    assert any("gateway 2 of the 3" in text and "gateway 0, which was started as one of 2" in text for text in told)
+    assert all("SLUICE_GATEWAYS" in text for text in told)
+
+
 def test_a_number_is_below_the_count() -> None:
     with pytest.raises(ConfigurationError, match=r"SLUICE_GATEWAY_NUMBER: .*less than SLUICE_GATEWAYS, which is 2"):
         load_settings(gateways=2, gateway_number=2)
@@ -68,9 +87,9 @@ def test_each_reads_a_partition_of_its_own(chosen: int | None) -> None:
     assert len(found) == partitions
 
 
-def test_more_gateways_than_partitions_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    ReplyReader(load_settings(gateways=17), Metrics())
-    assert "17 gateways share the 16 partitions of `replies`" in caplog.text
+def test_there_are_no_more_than_partitions() -> None:
+    with pytest.raises(ConfigurationError, match="SLUICE_GATEWAYS: must be at most 16"):
+        load_settings(gateways=17)
 
 
 async def test_a_job_is_shown_listed_and_stopped_by_a_gateway_that_does_not_run_it(

@@ -94,6 +94,18 @@ def test_another_value_of_the_variable_is_refused(tmp_path: Path) -> None:
         install(tmp_path, "yes")
 
 
+def test_a_role_that_cannot_have_its_form_says_so_in_a_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sluice", "run", "orders"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), VARIABLE: "yes"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("Error: SLUICE_COMPILED=yes: must be 0")
+
+
 def test_the_list_names_what_there_is() -> None:
     assert [name for name in LEFT_OUT if not (ROOT / name).exists()] == []
     assert len(list(compiled_modules(ROOT))) == len(set(compiled_modules(ROOT)))

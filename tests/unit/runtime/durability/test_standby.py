@@ -215,15 +215,21 @@ async def test_a_failure_of_its_own_leaves_takeovers_to_the_log(lab: Lab) -> Non
     assert lab.reader.began[0] == {}
 
 
-async def test_partitions_beyond_the_bound_are_left_out_until_the_next_rebalance() -> None:
+async def test_partitions_beyond_the_bound_are_left_out_until_the_next_rebalance(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line says which."""
     lab = Lab(bytes_max=2 * STANDBY_KEY_BYTES + 20)
     lab.standby.start()
     try:
-        lab.log += [written(0, b"a", b"1", 0), written(1, b"b", b"x" * 100, 0)]
-        lab.standby.follow({0, 1})
-        await eventually(lambda: lab.metrics.standby_partitions._value.get() == 1, what="one is left out")
-        assert lab.standby.take(1) is None
+        lab.log += [written(0, b"a", b"1", 0), *(written(n, b"b", b"x" * 600, 0) for n in (1, 2))]
+        lab.standby.follow({0, 1, 2})
+        await eventually(lambda: lab.metrics.standby_partitions._value.get() == 1, what="two are left out")
+        assert lab.standby.take(1) is lab.standby.take(2) is None
         assert lab.standby.take(0) is not None
+        await eventually(lambda: "leaves out" in caplog.text, what="the log says which")
+        assert len(caplog.records) == 1
+        assert "leaves out partitions [1, 2]" in caplog.text
     finally:
         await lab.standby.stop()
 

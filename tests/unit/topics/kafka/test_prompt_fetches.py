@@ -116,6 +116,24 @@ async def test_a_node_that_has_not_answered_is_not_asked_again(late: int) -> Non
         await fetcher.close()
 
 
+async def test_a_fetch_that_began_before_is_waited_for() -> None:
+    """As when a consumer is made with its topics: it fetches while it starts."""
+    broker = Broker()
+    fetcher = fetcher_of(broker)
+    try:
+        await some_turns()
+        assert broker.fetches == [(1, {IDLE})]
+        fetch_from_idle_nodes(fetcher)
+        take_records(fetcher)
+        await some_turns()
+        assert broker.fetches == [(1, {IDLE})], "the node has not answered"
+        broker.answer(0)
+        await some_turns()
+        assert broker.fetches == [(1, {IDLE}), (1, {BUSY, IDLE})]
+    finally:
+        await fetcher.close()
+
+
 async def test_a_slow_node_does_not_hold_up_another() -> None:
     broker = Broker()
     broker.leaders = dict(NODES)

@@ -16,13 +16,13 @@ from aiokafka.errors import InvalidReplicationFactorError, KafkaConnectionError
 from sluice.demo_channels import demo_channels
 from sluice.dev.local import jars
 from sluice.dev.local.ports import free_ports, is_free
-from sluice.dev.local.stack import GATEWAYS_MAX, UpOptions, check_surroundings, rotate
+from sluice.dev.local.stack import UpOptions, check_surroundings, rotate
 from sluice.dev.local.status import Status
 from sluice.dev.local.up import make_topics, up
 from sluice.errors import StartError
 from topics.configuration.channels import Channels
 from topics.configuration.channels_file import parse_channels
-from topics.configuration.settings import Settings
+from topics.configuration.settings import GATEWAYS_MAX, Settings
 from topics.kafka import admin
 from topics.kafka.catalogue import BY_NAME
 
