@@ -64,6 +64,19 @@ def test_the_channels_of_the_containers_can_be_used() -> None:
     assert list(channels.channels) == ["demo"]
 
 
+def test_the_chart_ends_all_workers_of_orders_before_it_starts_new_ones() -> None:
+    """An older version cannot read what a newer one stores of an order."""
+    values = (CHART / "values.yaml").read_text(encoding="utf-8")
+    orders = values.partition("\n  orders:\n")[2].partition("\n  delivery:\n")[0]
+    assert "\n    strategy: Recreate\n" in orders
+    assert values.count("strategy: ") == 1, "the others are replaced one by one"
+    template = (CHART / "templates" / "roles.yaml").read_text(encoding="utf-8")
+    spec = template.partition("\nspec:\n")[2].partition("  selector:\n")[0]
+    assert spec.splitlines()[2:5] == ["  strategy:", "    type: {{ . }}", '    {{- if eq . "Recreate" }}']
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    assert schema["definitions"]["role"]["properties"]["strategy"] == {"enum": ["Recreate", "RollingUpdate"]}
+
+
 def test_the_chart_is_of_this_version() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     version = re.search(r'^version = "(.*)"$', project, re.MULTILINE)
