@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from streams.order.model.entities import Order, Return, StateError
 from streams.order.model.entity import Entity
 from streams.order.model.parts import DeferredCall, Delivery, EarlyEvent, Question, Relay
-from streams.order.storage.changes import LARGE_BYTES, chain_of, is_large, next_part, read, without_chain
+from streams.order.storage.changes import LARGE_BYTES, chain_of, is_large, next_part, read, without_parts
 from streams.order.storage.encoding import encode_entity
+from streams.order.storage.small import apply_small_change, basis_of, is_small_change
 from streams.runtime.invariants import is_raising, violated
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import too_large
 from streams.runtime.role import Poison, Record, Table
 from streams.runtime.tables.parted_table import PartedTable
-from streams.runtime.tables.value_parts import Parts, is_whole, join, newest_part, whole_of, with_part
+from streams.runtime.tables.value_parts import newest_part, with_part
 from topics.contract.touchpoints import BY_NAME
 from topics.records.unreadable import UNREADABLE
 
@@ -55,15 +56,15 @@ class StoredEntities:
         """
         check_indexes(entity)
         if not isinstance(state, PartedTable):
-            level, content = 0, encode_entity(entity)
+            level, content, whole, note = 0, encode_entity(entity), None, 0
         else:
-            level, content = next_part(entity, record.offset)
+            level, content, whole, note = next_part(entity, record.offset)
             if level and not self._makes(state, key, entity, level, content, record.offset):
-                level, content = next_part(without_chain(entity), record.offset)
+                level, content, whole, note = next_part(without_parts(entity), record.offset)
         if len(content) > VALUE_BYTES_MAX:
             raise too_large(f"a value of {STATE}", content)
         if level and isinstance(state, PartedTable):
-            state.put_change(key, level, content, None if is_large(entity) else encode_entity(entity))
+            state.put_change(key, level, content, whole, note)
         else:
             state.put(key, content)
         self._keep(record, key, entity)
@@ -103,7 +104,7 @@ class StoredEntities:
         if (self._changes % CHECKED_EVERY or is_large(entity)) and not _RAISES:
             return True
         try:
-            made = read(_after(state.get(key) or b"", level, content, origin))
+            made = _after(state.get(key) or b"", level, content, origin)
         except StateError as error:
             violated("changes_make_the_state", f"{key!r}: {error}")
             return False
@@ -114,12 +115,16 @@ class StoredEntities:
         return False
 
 
-def _after(value: bytes, level: int, content: bytes, origin: int) -> bytes:
-    """The value after a change, which is decoded for a comparison."""
-    if not is_whole(value):
-        return with_part(value, level, content, origin)
-    whole = whole_of(value)
-    return join(Parts(1, (whole.origins[-1], origin), [whole.content, content]))
+def _after(value: bytes, level: int, content: bytes, origin: int) -> Entity:
+    """What a change makes of a value, for a comparison."""
+    if not is_small_change(content):
+        return read(with_part(value, level, content, origin))
+    before = read(value)
+    basis = basis_of(before)
+    if basis is None:
+        raise StateError("a change of a small entity is of one that has no basis")
+    apply_small_change(before, content, basis.origin, basis.note())
+    return before
 
 
 def read_entity(state: Table, key: bytes) -> Entity | None:

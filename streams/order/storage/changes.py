@@ -20,16 +20,12 @@ from streams.order.model.touched import Touched
 from streams.order.storage.change import Change
 from streams.order.storage.encoding import PACKER, READ_ERRORS, decode_entity, encode_entity, is_plain, unpack_hook
 from streams.order.storage.sections import SECTIONS
+from streams.order.storage.small import Basis, NextPart, apply_small_change, is_small_change, next_small_part
 from streams.runtime.tables.value_parts import MISSING, is_parted, is_whole, split, whole_of
 from topics.records.keys import LEVELS_MAX
 
 LARGE_BYTES = 16 << 10
 """An entity with a base of so many bytes is large: no event encodes or decodes all of it. Usual ones have 1 to 3 KB."""
-CHANGES_MAX = 4
-"""Changes of an entity that is not large, each of one event: recovery reads a record for each."""
-CHANGES_SHARE = 0.75
-"""Bytes that these have at most, as a share of their base: after a recovery memory holds both. An order of a dozen
-events writes a third of what it would without changes; with any other share from a half to one, hardly less."""
 DEEPER_BYTES = 4_096
 """A change of a large entity that has fewer bytes is written again with what the next event adds, and needs no change
 behind it."""
@@ -42,6 +38,7 @@ _UNPACK = msgspec.msgpack.Decoder(Change, ext_hook=unpack_hook).decode
 
 
 _PACK = PACKER.encode
+_UNTOUCHED = Touched()
 _STATES: dict[type[Entity], dict[str, Any]] = {
     Order: {each.value: each for each in OrderState},
     Return: {each.value: each for each in ReturnState},
@@ -57,15 +54,13 @@ class Chain:
 
     __slots__ = ("fact_sequences", "line_count", "origins", "sections", "sizes", "touched")
 
-    def __init__(
-        self, entity: Entity, origins: list[int], sizes: list[int], touched: list[Touched] | None = None
-    ) -> None:
-        """The chain of an entity that is as its parts say."""
-        self.origins = origins
-        self.sizes = sizes
+    def __init__(self, entity: Entity, origin: int, size: int) -> None:
+        """The chain of an entity that is as its base says. `origin`, `size`: the base's."""
+        self.origins = [origin]
+        self.sizes = [size]
         self.fact_sequences = [entity.fact_sequence]
-        self.touched = touched
-        """By change: what it has of the entity. None: the parts are not in memory."""
+        self.touched: list[Touched] = []
+        """By change: what it has of the entity."""
         self.sections = [section.look(entity) for section in SECTIONS[type(entity)]]
         self.line_count = _line_count(entity)
 
@@ -84,33 +79,43 @@ def is_large(entity: Entity) -> bool:
     return chain is not None and chain.sizes[0] >= LARGE_BYTES
 
 
-def without_chain(entity: Entity) -> Entity:
+def without_parts(entity: Entity) -> Entity:
     """The entity, of which a base is to be written next."""
     entity.__dict__.pop("chain", None)
+    entity.__dict__.pop("basis", None)
     return entity
 
 
 def read(value: bytes) -> Entity:
-    """The entity whose parts these are, with its chain. Raises StateError."""
+    """The entity whose parts these are, with its basis or chain. Raises StateError."""
     if not is_parted(value):
         return decode_entity(value)
     if is_whole(value):
-        _, origins, sizes, content = whole_of(value)
+        _, origins, sizes, note, content = whole_of(value)
         entity = decode_entity(content)
-        entity.__dict__["chain"] = Chain(entity, list(origins), list(sizes))
+        entity.__dict__["basis"] = Basis(entity, origins[0], sizes[0], len(content), sizes[1], note)
         return entity
     parts = split(value)
     base = parts.contents[0]
     entity = decode_entity(base)
+    levels = len(parts.contents) - 1
     if is_plain(base):
-        entity.__dict__["chain"] = Chain(entity, [parts.origins[0]], [len(base)], [])
-    for level in range(1, len(parts.contents)):
+        if levels == 1 and is_small_change(parts.contents[1]):
+            note = apply_small_change(entity, parts.contents[1], parts.origins[0])
+            whole = len(encode_entity(entity))
+            entity.__dict__["basis"] = Basis(entity, parts.origins[0], len(base), whole, len(parts.contents[1]), note)
+            return entity
+        _begin(entity, parts.origins[0], len(base))
+    for level in range(1, levels + 1):
         _read_change(entity, level, parts.origins, parts.contents[level])
     return entity
 
 
 def _read_change(entity: Entity, level: int, origins: Sequence[int], content: bytes) -> None:
     chain, origin = chain_of(entity), origins[level]
+    basis = entity.__dict__.pop("basis", None)
+    if basis is not None:  # an earlier version wrote several changes of small entities, too
+        chain = entity.__dict__["chain"] = Chain(entity, basis.origin, basis.size)
     try:
         if chain is None or origin == MISSING:
             raise StateError(f"its change on level {level} is not there: the changelog has lost a record")
@@ -120,9 +125,7 @@ def _read_change(entity: Entity, level: int, origins: Sequence[int], content: by
                 f"its change on level {level} is of offset {change.of}, and what is before it of offset"
                 f" {origins[level - 1]}: the changelog has lost a record"
             )
-        touched = _apply(change, entity, chain)
-        if chain.touched is not None:
-            chain.touched.append(touched)
+        chain.touched.append(_apply(change, entity, chain))
     except (*READ_ERRORS, LookupError) as error:
         if isinstance(error, StateError):
             raise
@@ -133,34 +136,39 @@ def _read_change(entity: Entity, level: int, origins: Sequence[int], content: by
     chain.line_count = _line_count(entity)
 
 
-def next_part(entity: Entity, origin: int) -> tuple[int, bytes]:
-    """The part to write of an entity that was decided from the record at `origin`: its level, and its content.
-
-    Afterwards the entity's chain is as if that was stored.
-    """
-    chain, touched = chain_of(entity), entity.__dict__.pop("touched", None) or Touched()
-    found = _next_change(entity, chain, touched) if chain is not None else None
-    if found is None or chain is None:
-        base = encode_entity(entity)
-        if is_plain(base):
-            entity.__dict__["chain"] = Chain(entity, [origin], [len(base)], [])
-        else:
-            entity.__dict__.pop("chain", None)
-        return 0, base
-    level, content, touched = found
-    chain.origins[level:] = [origin]
-    chain.sizes[level:] = [len(content)]
-    if chain.touched is None:
-        chain.fact_sequences = [entity.fact_sequence]
+def _begin(entity: Entity, origin: int, size: int) -> None:
+    """Gives an entity the chain, or if it is small the basis, of its base alone."""
+    if size >= LARGE_BYTES:
+        entity.__dict__["chain"] = Chain(entity, origin, size)
     else:
-        chain.fact_sequences[level:] = [entity.fact_sequence]
-        chain.touched[level - 1 :] = [touched]
-    chain.line_count = _line_count(entity)
-    return level, content
+        entity.__dict__["basis"] = Basis(entity, origin, size, size)
 
 
-def _next_change(entity: Entity, chain: Chain, touched: Touched) -> tuple[int, bytes, Touched] | None:
-    """Level and content of the next change, and what it has of the entity; None where a base is to be written."""
+def next_part(entity: Entity, origin: int) -> NextPart:
+    """The part to write of an entity that was decided from the record at `origin`.
+
+    Afterwards a large entity's chain is as if that was stored. A small one is read again for its next event.
+    """
+    own = entity.__dict__
+    touched: Touched | None = own.pop("touched", None)
+    basis: Basis | None = own.pop("basis", None)
+    if basis is not None:
+        small = next_small_part(entity, basis, touched or _UNTOUCHED)
+        if small.level or len(small.content) < LARGE_BYTES:
+            return small
+    elif is_large(entity):
+        large = _next_change(entity, own["chain"], touched or Touched(), origin)
+        if large is not None:
+            return large
+    base = encode_entity(entity)
+    own.pop("chain", None)
+    if len(base) >= LARGE_BYTES and is_plain(base):
+        own["chain"] = Chain(entity, origin, len(base))
+    return NextPart(0, base)
+
+
+def _next_change(entity: Entity, chain: Chain, touched: Touched, origin: int) -> NextPart | None:
+    """The next change of a large entity; None where a base is to be written."""
     if touched.anew or chain.origins[0] < 0:  # nobody knows by which base an offset below 0 was meant
         return None
     try:
@@ -172,26 +180,20 @@ def _next_change(entity: Entity, chain: Chain, touched: Touched) -> tuple[int, b
         chain.sections = sections
     if (count := _line_count(entity)) != chain.line_count:
         touched.lines.update(range(chain.line_count, count))
-    if not is_large(entity):
-        return _next_of_small(entity, chain, touched)
-    return _next_of_large(entity, chain, touched)
-
-
-def _next_of_small(entity: Entity, chain: Chain, touched: Touched) -> tuple[int, bytes, Touched] | None:
-    """The change of one event, behind those of the events before."""
-    level = len(chain.sizes)
-    if level > CHANGES_MAX:
+    found = _next_of_large(entity, chain, touched)
+    if found is None:
         return None
-    content = _encode(entity, chain, level, touched)
-    if sum(chain.sizes[1:]) + len(content) > chain.sizes[0] * CHANGES_SHARE:
-        return None
-    return level, content, touched
+    level, content, touched = found
+    chain.origins[level:] = [origin]
+    chain.sizes[level:] = [len(content)]
+    chain.fact_sequences[level:] = [entity.fact_sequence]
+    chain.touched[level - 1 :] = [touched]
+    chain.line_count = _line_count(entity)
+    return NextPart(level, content)
 
 
 def _next_of_large(entity: Entity, chain: Chain, touched: Touched) -> tuple[int, bytes, Touched] | None:
     """The change on the deepest level that has room for it."""
-    if chain.touched is None:
-        return None  # it has grown, and nobody knows what the changes before have of it
     level = len(chain.touched)
     if not level or (chain.sizes[-1] >= DEEPER_BYTES and level < LEVELS_MAX):
         level += 1
@@ -217,7 +219,7 @@ def _with(before: Touched, after: Touched) -> Touched:
 def _encode(entity: Entity, chain: Chain, level: int, touched: Touched) -> bytes:
     """The change of an entity since what is before a level."""
     sections = SECTIONS[type(entity)]
-    new_facts = entity.fact_sequence - chain.fact_sequences[-1 if chain.touched is None else level - 1]
+    new_facts = entity.fact_sequence - chain.fact_sequences[level - 1]
     facts, seen = entity.facts, entity.seen
     new_seen = len(seen) if touched.calls_forgotten else min(touched.seen, len(seen))
     lines: list[tuple[int, Line]] = []

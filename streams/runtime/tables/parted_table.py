@@ -44,20 +44,21 @@ class PartedTable(PartitionTable):
         self._left: dict[bytes, bytes] = {}
         """Changes without a base."""
         self._newest = NO_OFFSET
-        self._wholes: dict[bytes, bytes] = {}
-        """By key of a change that the record being decided has put: what it makes of the value."""
+        self._wholes: dict[bytes, tuple[bytes, int]] = {}
+        """By key of a change that the record being decided has put: what it makes of the value, and the role's note."""
 
     # -- what a role sees -----------------------------------------------------------------------------------------
 
     def get(self, key: bytes) -> bytes | None:
         return self._as_put(key) if self.overlay else self.values.get(key)
 
-    def put_change(self, key: bytes, level: int, change: bytes, whole: bytes | None = None) -> None:
-        """Puts a change on a level. `whole`: what it makes of the value, to be kept in place of the parts."""
+    def put_change(self, key: bytes, level: int, change: bytes, whole: bytes | None = None, note: int = 0) -> None:
+        """Puts a change on a level. `whole`: what it makes of the value, to be kept in place of the parts, with a
+        `note` of the role below 2**32."""
         name = change_key(key, level)
         self.put(name, change)
         if whole is not None:
-            self._wholes[name] = whole
+            self._wholes[name] = whole, note
 
     def undo(self) -> None:
         super().undo()
@@ -109,7 +110,7 @@ class PartedTable(PartitionTable):
             change = overlay.get(changed)
             whole = self._wholes.get(changed)
             if change is not None and whole is not None and value is not None:
-                value = with_whole(value, level, len(change), offset, whole)
+                value = with_whole(value, level, len(change), offset, *whole)
             elif change is not None:
                 value = with_part(value, level, change, offset)
         return value
@@ -124,7 +125,7 @@ class PartedTable(PartitionTable):
             whole = self._wholes.get(key) if self._wholes else None
             if whole is not None and old is not None and value is not None:
                 self._newest = max(self._newest, offset)
-                new = self.values[name] = with_whole(old, level, len(value), offset, whole)
+                new = self.values[name] = with_whole(old, level, len(value), offset, *whole)
                 self.bytes += len(new) - len(old)
             else:
                 self.set(key, value, offset)

@@ -24,8 +24,9 @@ lengths of those behind the base."""
 _PLAIN = _HEADS[0]
 _WHOLE = 0x40
 """In the first byte beside the number of levels: the value is whole."""
-_WHOLE_HEADS = [Struct(f">BB{levels + 1}q{levels + 1}I") for levels in range(LEVELS_MAX + 1)]
-"""As `_HEADS`, with the length of the base, too."""
+_WHOLE_HEADS = [Struct(f">BB{levels + 1}q{levels + 1}II") for levels in range(LEVELS_MAX + 1)]
+"""As `_HEADS`, with the length of the base, too, and the role's note."""
+_ONE_CHANGE = _WHOLE_HEADS[1]
 
 
 class Parts(NamedTuple):
@@ -37,11 +38,13 @@ class Parts(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """`origins` and `sizes` of the parts that the log has, and what they make."""
+    """`origins` and `sizes` of the parts that the log has, and what they make. `note`: a number that the role keeps
+    beside it."""
 
     used: int
     origins: tuple[int, ...]
     sizes: tuple[int, ...]
+    note: int
     content: bytes
 
 
@@ -58,16 +61,19 @@ def whole_of(value: bytes) -> Whole:
     levels = value[0] - _WHOLE
     head = _WHOLE_HEADS[levels]
     fields = head.unpack_from(value)
-    return Whole(fields[1], fields[2 : levels + 3], fields[levels + 3 :], value[head.size :])
+    return Whole(fields[1], fields[2 : levels + 3], fields[levels + 3 : -1], fields[-1], value[head.size :])
 
 
-def with_whole(value: bytes, level: int, size: int, origin: int, content: bytes) -> bytes:
-    """The value after a change of so many bytes, with what it makes of the value."""
+def with_whole(value: bytes, level: int, size: int, origin: int, content: bytes, note: int = 0) -> bytes:
+    """The value after a change of so many bytes, with what it makes of the value, and the role's note beside it."""
     levels = value[0]
+    if level == 1 and levels == _WHOLE + 1:  # most of them
+        _, used, base_origin, _, base_size, _, _ = _ONE_CHANGE.unpack_from(value)
+        return _ONE_CHANGE.pack(levels, used, base_origin, origin, base_size, size, note) + content
     if levels >= _WHOLE:
         levels -= _WHOLE
         fields = _WHOLE_HEADS[levels].unpack_from(value)
-        sizes = fields[levels + 3 :]
+        sizes = fields[levels + 3 : -1]
     else:
         head = _HEADS[levels]
         fields = head.unpack_from(value)
@@ -75,7 +81,7 @@ def with_whole(value: bytes, level: int, size: int, origin: int, content: bytes)
         sizes = (len(value) - head.size - sum(lengths), *lengths)
     used = max(fields[1], level)
     origins = fields[2 : level + 2]
-    return _WHOLE_HEADS[level].pack(_WHOLE + level, used, *origins, origin, *sizes[:level], size) + content
+    return _WHOLE_HEADS[level].pack(_WHOLE + level, used, *origins, origin, *sizes[:level], size, note) + content
 
 
 def as_base(value: bytes) -> bytes:

@@ -23,6 +23,7 @@ from streams.order.records import stored_entity
 from streams.order.records.encode import EffectEncoder
 from streams.order.records.ticks import DueIndex, Ticker, Until, tick_record, until_of
 from streams.order.storage.changes import next_part
+from streams.order.storage.small import NextPart
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record
 from streams.runtime.tables.partition_table import PartitionTable
@@ -324,8 +325,8 @@ def test_an_entity_that_became_too_large_costs_itself_only(monkeypatch: pytest.M
     if what == "state":
         too_much = b" " * (VALUE_BYTES_MAX + 1)
 
-        def encoded(entity: Entity, origin: int) -> tuple[int, bytes]:
-            return (0, too_much) if entity.code == codes[0] else next_part(entity, origin)
+        def encoded(entity: Entity, origin: int) -> NextPart:
+            return NextPart(0, too_much) if entity.code == codes[0] else next_part(entity, origin)
 
         monkeypatch.setattr(stored_entity, "next_part", encoded)
     else:

@@ -3,6 +3,7 @@ member of an entity is in what a change has."""
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections import Counter
 
 import orjson
@@ -12,6 +13,7 @@ from msgspec import structs
 from streams.order.model.entities import Manifest, Order, Return, StateError
 from streams.order.model.entity import Entity
 from streams.order.model.limits import DELIVERIES_MAX, SEEN_MAX
+from streams.order.storage import small
 from streams.order.storage.changes import next_part, read
 from streams.order.storage.encoding import decode_entity, encode_entity
 from streams.order.storage.glance import look
@@ -32,12 +34,68 @@ FORMER = (
     b'"properties":{"orderStatus":"CREATED","price":499.0000,"big":18446744073709551617},"holdCrossed":true,'
     b'"acknowledged":["DXB-WH-01"],"milestones":{"submitted":1760000000001},"waits":{"pack":1760000000002}}'
 )
-"""An order as the version before wrote it."""
+"""An order as an earlier version wrote it."""
+FORMER_CHANGES = (
+    (
+        0,
+        4,
+        (
+            "3AAioW/PAAABmc1THAKApGRlbW+wQkVOQ0gtMDAwMDAwMDAwMaxBQ0tOT1dMRURHRUTPAAABmcgswADPAAABmcgswASpRFhC"
+            "LVdILTAx2SIyOmY0MTVjZTY3ODJiMzdhOTlkNTQ3YTIxYWQ3MzE2N2Fh2SIwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDEwMDAw"
+            "MDAwMC4wwASUlAGtb3JkZXItY3JlYXRlZM8AAAGZyCzAAICUAq9vcmRlci1zdWJtaXR0ZWTPAAABmcgswAGAlAOyb3JkZXIt"
+            "YWNrbm93bGVkZ2VkzwAAAZnILMACga5hY2tub3dsZWRnZWRCealEWEItV0gtMDGUBK1vcmRlci11cGRhdGVkzwAAAZnILMAE"
+            "gJOTsDRlYmRjMWEwNzkwMjVlYzOnQVBQTElFRKCTsDNjZTg4MmQ0NzhhNWEwMzmnQVBQTElFRKCUsGEyMWQwYTg0ODJmYjEx"
+            "Y2anQVBQTElFRKCyMjpmYWUyMGZmY2U4NzA5NTZmgqdpbmNyZWZmAqxjaGFubmVsOmRlbW8Bk5nZIjAwMDAwMDAwMDAwMDAw"
+            "MDAwMDAwMDAwMTAwMDAwMDAwLjC0Y3JlYXRlLW91dHdhcmQtb3JkZXKnaW5jcmVmZs8AAAGZyCzAAKlkZWxpdmVyZWSRlQHP"
+            "AAABmcgswADLQCkAAAAAAADMyKDAoKCZ2SIwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDEwMDAwMDAwMi4wr2Fja25vd2xlZGdl"
+            "bWVudKxjaGFubmVsOmRlbW/PAAABmcgswAKpZGVsaXZlcmVkkZUBzwAAAZnILMAAy0ApAAAAAAAAzMigwKCgmdkiMDAwMDAw"
+            "MDAwMDAwMDAwMDAwMDAwMDAxMDAwMDAwMDQuMLd1cGRhdGUtb3JkZXItcHJvcGVydGllc6dpbmNyZWZmzwAAAZnILMAEpnF1"
+            "ZXVlZJDAoKCQkpeyQkVOQ0gtMDAwMDAwMDAwMS0xrUxBTS1URUUtQkxLLU0CAAAAAJeyQkVOQ0gtMDAwMDAwMDAwMS0yr0xB"
+            "TS1KRUFOLUlORC0zMgEAAAAAkIWrb3JkZXJTdGF0dXOnQ1JFQVRFRK5kaXNwYXRjaEJ5VGltZb0yMDk1LTA2LTE3VDE0OjAw"
+            "OjAwLjAwMCswMDowMLNzdGFydFByb2Nlc3NpbmdUaW1lvTIwOTUtMDYtMTRUMTI6MDA6MDAuMDAwKzAwOjAwpm9uSG9sZMKs"
+            "bG9jYXRpb25Db2RlqURYQi1XSC0wMcKQwoOuZGlzcGF0Y2hCeVRpbWXPAAABmcgswACzc3RhcnRQcm9jZXNzaW5nVGltZc8A"
+            "AAGZyCzAAKZvbkhvbGTPAAABmcgswADCkalEWEItV0gtMDGCqXN1Ym1pdHRlZM8AAAGZyCzAAaxhY2tub3dsZWRnZWTPAAAB"
+            "mcgswAKQkJDCAIGkcGFja88AAAGZyCzAAg=="
+        ),
+    ),
+    (
+        1,
+        5,
+        (
+            "3AARoWPPAAABmc1THAKABKxBQ0tOT1dMRURHRUTPAAABmcgswAUEgqdpbmNyZWZmAqxjaGFubmVsOmRlbW8BgASQA5CQkZnZ"
+            "IjAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMTAwMDAwMDA0LjC3dXBkYXRlLW9yZGVyLXByb3BlcnRpZXOnaW5jcmVmZs8AAAGZ"
+            "yCzABKlkZWxpdmVyZWSRlQHPAAABmcgswADLQCkAAAAAAADMyKDAoKCQkA=="
+        ),
+    ),
+    (
+        2,
+        6,
+        (
+            "3AARoWPPAAABmc1THAKABaxBQ0tOT1dMRURHRUTPAAABmcgswAYEgqdpbmNyZWZmAqxjaGFubmVsOmRlbW8CgQKUkZnZIjAw"
+            "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMTAwMDAwMDA2LjCqcGFjay1vcmRlcqcxMDAwMDAxkZPZIDAwMDAwMDAwMDAwMDAwMDAw"
+            "MDAwMDAwMTAwMDAwMDA2A88AAAGZyC01MM4AD0JBws8AAAGZyC01MKCgkJCQBJADkJCRmdkiMDAwMDAwMDAwMDAwMDAwMDAw"
+            "MDAwMDAxMDAwMDAwMDYuMKpwYWNrLW9yZGVyrGNoYW5uZWw6ZGVtb88AAAGZyCzABqZxdWV1ZWSQwKCwNGU3ZWVlMTViYjM3"
+            "MTNlNJKSAJeyQkVOQ0gtMDAwMDAwMDAwMS0xrUxBTS1URUUtQkxLLU0CAAIAAJIBl7JCRU5DSC0wMDAwMDAwMDAxLTKvTEFN"
+            "LUpFQU4tSU5ELTMyAQABAACRm84AD0JBqURYQi1XSC0wMZKTskJFTkNILTAwMDAwMDAwMDEtMa1MQU0tVEVFLUJMSy1NApOy"
+            "QkVOQ0gtMDAwMDAwMDAwMS0yr0xBTS1KRUFOLUlORC0zMgHZIjI6OTQ3YWZhMDUzNjFhYTEzZTBhY2U0NzE3NTA3ZjQ3NmSn"
+            "UEFDS0lOR8DAwMDAwg=="
+        ),
+    ),
+)
+"""Level, source offset and content of the parts of an order, as the version before wrote them: several changes."""
 
 
 @pytest.mark.parametrize("kind", [Order, Return, Manifest])
 def test_every_member_is_in_the_head_a_list_or_one_section(kind: type[Entity]) -> None:
     named = Counter([*HEAD, *LISTS, *NEVER, *(name for section in SECTIONS[kind] for name in section.names)])
+    members = {each.name for each in structs.fields(kind)}
+    assert {name: count for name, count in named.items() if name in members and count != 1} == {}
+    assert members - named.keys() == set()
+
+
+@pytest.mark.parametrize("kind", [Order, Return, Manifest])
+def test_every_member_is_in_the_change_of_a_small_entity_or_compared_with_its_base(kind: type[Entity]) -> None:
+    named = Counter([*HEAD[:2], *NEVER, *small.LISTED, *small.COMPARED[kind], *small.CHANGED[kind]])
     members = {each.name for each in structs.fields(kind)}
     assert {name: count for name, count in named.items() if name in members and count != 1} == {}
     assert members - named.keys() == set()
@@ -51,8 +109,8 @@ def test_the_form_of_the_version_before_is_read_and_replaced() -> None:
     assert (order.code, order.hold_crossed, order.lines[0].ordered) == ("O-1", True, 2)
     assert str(order.properties["price"]) == "499.0000"
     assert order.properties["big"] == 18446744073709551617
-    level, content = next_part(order, 8)
-    assert (level, read(base(content, 8))) == (0, order)
+    part = next_part(order, 8)
+    assert (part.level, read(base(part.content, 8))) == (0, order)
 
 
 def test_an_order_of_the_version_before_goes_on() -> None:
@@ -69,6 +127,21 @@ def test_an_order_of_the_version_before_goes_on() -> None:
     logs.run()
     assert logs.states_by_key()[KEY]["state"] == "SUBMITTED"
     assert [part[:1] for part in parts_of(table, KEY)] != [b"{"]
+
+
+def test_several_changes_of_a_small_entity_are_read_as_the_version_before_wrote_them() -> None:
+    value: bytes | None = None
+    for level, origin, content in FORMER_CHANGES:
+        value = with_part(value, level, b64decode(content), origin)
+    assert value is not None
+    order = read(value)
+    assert isinstance(order, Order)
+    assert (order.state, len(order.facts), len(order.seen)) == ("ACKNOWLEDGED", 4, 3)
+    assert [one.status for one in order.deliveries] == ["delivered"] * 3 + ["queued"]
+    assert [line.packing for line in order.lines] == [2, 1]
+    order.updated_ms += 1
+    part = next_part(order, 9)
+    assert (part.level, read(with_part(value, 0, part.content, 9))) == (0, order)
 
 
 def test_numbers_that_no_double_holds_are_stored_as_they_came() -> None:
@@ -90,8 +163,8 @@ def test_a_change_is_applied_to_nothing_but_what_it_is_of() -> None:
     before = base(encode_entity(story.order), 3)
     order = read(before)
     order.updated_ms += 1
-    level, change = next_part(order, 4)
-    assert level == 1
+    level, change, whole, _ = next_part(order, 4)
+    assert (level, whole) == (1, encode_entity(order))
     value = with_part(before, 1, change, 4)
     assert read(value) == order
     assert len(split(value).contents) == 2
