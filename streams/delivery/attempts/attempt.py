@@ -6,8 +6,9 @@ import logging
 from random import Random
 
 from streams.delivery.attempts.classify import ACKNOWLEDGEMENT, ResponseVerdict, classify
-from streams.delivery.attempts.resolution import Resolution, record_attempt, resolve
+from streams.delivery.attempts.resolution import record_attempt, resolve
 from streams.delivery.attempts.response_headers import spent_until_ms
+from streams.delivery.attempts.results import Finished, Resolution
 from streams.delivery.attempts.retry_schedule import RetrySchedule
 from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key
@@ -21,12 +22,11 @@ from streams.delivery.ports import (
     Sender,
     UnreadableBodyError,
 )
-from streams.runtime.role import Change, Effect
+from streams.runtime.role import Change
 from topics.contract.definition import Mode, WhenDead
 from topics.records.deliveries import Conclusion, OutcomeKind
 from topics.records.envelope import DELIVERY_DEAD, DELIVERY_REFUSED
 from topics.subscriptions.model import KINDS
-from topics.values import Value
 
 WITHDRAWN = "not sent before the caller's deadline"
 TAKEN_STATUS = 200
@@ -34,17 +34,6 @@ TAKEN_STATUS = 200
 LATE = "no success before the caller's deadline"
 
 log = logging.getLogger(__name__)
-
-
-class Finished(Value, frozen=True):
-    """Effects and changes to commit. `leaves`: the request leaves its lane. `supersedes`: of the requests behind it
-    only the newest is still sent (streams/delivery/attempts/gaps.py)."""
-
-    kind: OutcomeKind
-    effects: tuple[Effect, ...]
-    changes: tuple[Change, ...]
-    leaves: bool
-    supersedes: bool = False
 
 
 async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResult:

@@ -12,7 +12,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from streams.delivery.attempts.attempt import Finished
+from streams.delivery.attempts.results import Finished
 from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import (
     OUTBOX,

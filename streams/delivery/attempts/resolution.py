@@ -5,32 +5,17 @@ from __future__ import annotations
 from random import Random
 
 from streams.delivery.attempts.doubt import leaves_doubt
+from streams.delivery.attempts.results import Resolution
 from streams.delivery.attempts.retry_schedule import RetrySchedule
 from streams.delivery.outbox.records import OutboxEntry, expires_ms
 from streams.delivery.ports import AttemptResult, ResponseClass
 from topics.contract.definition import Repeat, Touchpoint, WhenDead
 from topics.records.deliveries import Attempt, DeliveryRequest, OutcomeKind
 from topics.subscriptions.model import KINDS
-from topics.values import Value
 
 REDRIVEN_FOR_MS = 600_000
 """How long a redriven request is tried before it is dead again: newer requests of its order wait behind it, and must
 not be delayed a second time. Its operator may redrive it once more."""
-
-
-class Resolution(Value, frozen=True):
-    """`next_ms`: when the request is tried again. `held`: it stays and blocks its lane. `supersedes`: of the requests
-    behind it only the newest is still sent."""
-
-    kind: OutcomeKind
-    next_ms: int | None = None
-    held: bool = False
-    supersedes: bool = False
-
-    @property
-    def leaves(self) -> bool:
-        """Whether the request leaves its lane."""
-        return self.kind.final and not self.held
 
 
 def resolve(

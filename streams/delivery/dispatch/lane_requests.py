@@ -20,17 +20,19 @@ from typing import Any
 from streams.delivery import metrics
 from streams.delivery.admission.admission import Admission, Flight
 from streams.delivery.admission.bytes_in_flight import LARGE_BYTES
-from streams.delivery.attempts.attempt import Finished, expire, finish
+from streams.delivery.attempts.attempt import expire, finish
 from streams.delivery.attempts.doubt import as_taken
 from streams.delivery.attempts.gaps import abandon, watermark
+from streams.delivery.attempts.results import Finished
 from streams.delivery.attempts.retry_schedule import schedule_of
 from streams.delivery.destinations import taken_forms_of, when_dead_of
 from streams.delivery.dispatch.metrics import DispatcherGauges
 from streams.delivery.dispatch.shard import Shard, ShardSender, Worker
-from streams.delivery.lanes.lane import Lane, Send
+from streams.delivery.lanes.lane import Lane
 from streams.delivery.lanes.lane_set import LaneSet
 from streams.delivery.lanes.ready_queue import LaneTurn
 from streams.delivery.lanes.spilled import SpilledLanes
+from streams.delivery.lanes.steps import Send
 from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key, timeout_s
 from streams.delivery.ports import AttemptResult, Call, Withheld

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from streams.delivery.clock import NEVER
+from streams.delivery.lanes.steps import Expire, Send, Step, Wait
 from streams.delivery.outbox.records import OutboxEntry, decode_entry, entry_key, expires_ms
 from streams.runtime.role import Table
 from topics.contract.definition import Priority, WhenDead
 from topics.records.deliveries import DeliveryRequest
 from topics.subscriptions.model import KINDS
-from topics.values import Value
 
 RELAY_PATIENCE_MS = 3_000
 """How long an optional notification keeps failing before relays pass it, counted from its first failure: a short
@@ -26,27 +26,6 @@ DECODED_MAX = 2_000
 DECODED_BYTES_MAX = 8 << 20
 """Bytes of their bodies, twice the usual. A body shares its memory with the outbox until that moves it to disk."""
 
-
-class Send(Value, frozen=True):
-    """`passed`: the failing notifications that a relay is sent before."""
-
-    entry: OutboxEntry
-    passed: tuple[OutboxEntry, ...] = ()
-
-
-class Expire(Value, frozen=True):
-    """The caller of this relay is gone, or will be before an answer could reach it."""
-
-    entry: OutboxEntry
-
-
-class Wait(Value, frozen=True):
-    """Nothing to do before `until_ms`; None: before a request comes or an operator decides (empty, or held)."""
-
-    until_ms: int | None
-
-
-Step = Send | Expire | Wait
 
 _REDRIVEN = 1
 _HOLD = 2

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streams.delivery.clock import NEVER
-from streams.delivery.lanes.lane import DECODED_BYTES_MAX, DECODED_MAX, Expire, Lane, OutboxReader, Send, Wait, mark_of
+from streams.delivery.lanes.lane import DECODED_BYTES_MAX, DECODED_MAX, Lane, OutboxReader, mark_of
 from streams.delivery.lanes.ready_queue import CallTurn, LaneTurn, ReadyQueue
 from streams.delivery.lanes.spilled import SpilledLanes
+from streams.delivery.lanes.steps import Expire, Send, Wait
 from streams.delivery.outbox.records import OutboxEntry
 from streams.runtime.invariants import violated
 from streams.runtime.role import Table

@@ -6,10 +6,12 @@ from random import Random
 
 import pytest
 
-from streams.delivery.attempts.resolution import Resolution, record_attempt, resolve
+from streams.delivery.attempts.resolution import record_attempt, resolve
+from streams.delivery.attempts.results import Resolution
 from streams.delivery.attempts.retry_schedule import RELAY_MAX_MS, RetrySchedule
-from streams.delivery.lanes.lane import RELAY_PATIENCE_MS, Expire, Lane, OutboxReader, Send, Step, Wait
+from streams.delivery.lanes.lane import RELAY_PATIENCE_MS, Lane, OutboxReader
 from streams.delivery.lanes.ready_queue import AGEING_MS, AGEING_TURN, PriorityQueue
+from streams.delivery.lanes.steps import Expire, Send, Step, Wait
 from streams.delivery.outbox.records import (
     RELAY_MARGIN_MS,
     SEND_TIMEOUT_MIN_S,
