@@ -97,6 +97,7 @@ class OrdersRole(Role):
             return []
         state, answers = tables[STATE], tables[ANSWERS]
         entity = self._entities.read(record, state, event.key)
+        due_before = entity.due_ms if entity is not None else 0
         try:
             decided = advance(entity, event, record.timestamp_ms, lambda key: stored_answer(answers, key))
             effects = decided.effects
@@ -109,7 +110,7 @@ class OrdersRole(Role):
             check_is_ours(state, event.key, error)
             raise
         # Tables last: nothing that can fail comes after them.
-        self._keep(record, state, event.key, decided)
+        self._keep(record, state, event.key, decided, due_before)
         for effect in decided.effects:
             if isinstance(effect, RecordAnswer):
                 self._recording = (record.partition, record.offset)
@@ -121,16 +122,15 @@ class OrdersRole(Role):
             records.append(self._rejected(record, decided))
         return records
 
-    def _keep(self, record: Record, state: Table, key: bytes, decided: Decided) -> None:
-        """Write the new state. Raises Poison before anything is written."""
+    def _keep(self, record: Record, state: Table, key: bytes, decided: Decided, due_before: int) -> None:
+        """Write the new state. Raises Poison before anything is written. `due_before`: when the entity was due (ms)."""
         if decided.gone:
             state.delete(key)
         elif decided.changed and decided.entity is not None:
-            before = state.get(key)
-            written = self._entities.write(record, state, key, decided.entity)
+            self._entities.write(record, state, key, decided.entity)
             due = self.ticker.due(record.partition)
             if due is not None:
-                due.on_state_change(key, before, written)
+                due.on_due_change(key, due_before, decided.entity.due_ms)
         self._stuck.count(record, decided.effects)
 
     def _decide_tick(self, record: Record, state: Table) -> list[Effect]:
@@ -163,6 +163,7 @@ class OrdersRole(Role):
         entity = self._entities.read(record, state, key)
         if entity is None:
             return []
+        due_before = entity.due_ms
         channel = self._channels.channels.get(entity.channel)
         if channel is None:
             self._warn_of(entity.channel)
@@ -182,7 +183,7 @@ class OrdersRole(Role):
         for effect in records:  # checked here, because the runtime would set aside the whole tick
             if len(effect.value) > VALUE_BYTES_MAX:
                 raise too_large(f"an effect for {effect.topic}", effect.value)
-        self._keep(record, state, key, decided)
+        self._keep(record, state, key, decided, due_before)
         for refusal in decided.effects:
             if isinstance(refusal, NoteRefusal):
                 records += self._refused.note_decided(record, event, refusal)

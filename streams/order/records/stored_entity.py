@@ -49,11 +49,8 @@ class StoredEntities:
         kept = self._take(record, key, value) if len(value) >= LARGE_BYTES else None
         return kept if kept is not None else _checked(_read(value, key), key)
 
-    def write(self, record: Record, state: Table, key: bytes, entity: Entity) -> bytes:
-        """Puts an entity as its last event left it: what changed, or all of it. Returns that.
-
-        Raises Poison before anything is put.
-        """
+    def write(self, record: Record, state: Table, key: bytes, entity: Entity) -> None:
+        """Puts an entity as its last event left it: what changed, or all of it. Raises Poison before anything is put."""
         check_indexes(entity)
         if not isinstance(state, PartedTable):
             level, content, whole, note = 0, encode_entity(entity), None, 0
@@ -68,7 +65,6 @@ class StoredEntities:
         else:
             state.put(key, content)
         self._keep(record, key, entity)
-        return content
 
     def forget_partition(self, partition: int) -> None:
         """Drops what stays decoded of a partition that comes or goes."""
@@ -116,7 +112,7 @@ class StoredEntities:
 
 
 def _after(value: bytes, level: int, content: bytes, origin: int) -> Entity:
-    """What a change makes of a value, for a comparison."""
+    """Returns the entity that a change makes of a value, for a comparison."""
     if not is_small_change(content):
         return read(with_part(value, level, content, origin))
     before = read(value)

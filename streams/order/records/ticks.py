@@ -102,16 +102,15 @@ class DueIndex:
         elif due_ms:
             self._put(key, due_ms)
 
-    def on_state_change(self, key: bytes, before: bytes | None, after: bytes) -> None:
-        """List an entity whose state changed. One that is due later than before is still found in its old place."""
-        due_ms = due_of(after)
-        if not due_ms:
+    def on_due_change(self, key: bytes, before_ms: int, due_ms: int) -> None:
+        """List an entity that is due at another time (ms; 0: never). One that is due later than before is still found
+        in its old place."""
+        if due_ms <= 0:
             return
-        before_ms = due_of(before) if before is not None else 0
         span, before_span = due_ms // _SPAN_MS, before_ms // _SPAN_MS
         is_sooner = span < before_span or (due_ms < before_ms and span <= self._opened)
         # A key that was left out stays marked until a tick finds it: this record may yet be undone.
-        if not before_ms or is_sooner or key in self._left_out:
+        if before_ms <= 0 or is_sooner or key in self._left_out:
             self._put(key, due_ms)
 
     def pop_due(self, until: Until) -> list[bytes]:

@@ -1,8 +1,8 @@
-"""Changes of an entity since a base, or since another change: what an event writes in place of the whole state.
+"""Parts of an entity as an event writes them and a reader puts them together: a base, or a change of it.
 
-A change has the members of the head, the sections that differ (streams/order/storage/sections.py), the facts and events
-seen that were appended, and the entries of the other lists that changed or went. It names what it is a change of, so it
-is never applied to anything else.
+Small entities: streams/order/storage/small.py. A change of a large one has the members of the head, the sections that
+differ (streams/order/storage/sections.py), the facts and events seen that were appended, and the entries of the other
+lists that changed or went. It names what it is a change of, so it is never applied to anything else.
 """
 
 from __future__ import annotations

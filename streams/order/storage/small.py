@@ -82,9 +82,9 @@ class NextPart(NamedTuple):
     level: int
     content: bytes
     whole: bytes | None = None
-    """What a change makes of the entity, where that is kept in place of the parts."""
+    """The encoded entity, where that is kept in place of the parts of a small one."""
     note: int = 0
-    """What is noted beside the whole: see `Basis.note`."""
+    """The number kept beside `whole`, see `Basis.note`."""
 
 
 def basis_of(entity: Entity) -> Basis | None:

@@ -23,6 +23,7 @@ from streams.order.records import stored_entity
 from streams.order.records.encode import EffectEncoder
 from streams.order.records.ticks import DueIndex, Ticker, Until, tick_record, until_of
 from streams.order.storage.changes import next_part
+from streams.order.storage.glance import due_of
 from streams.order.storage.small import NextPart
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.role import Change, Effect, PartitionLost, Poison, Record
@@ -90,7 +91,7 @@ def test_it_finds_exactly_what_is_due(first: dict[bytes, int], changes: list[Any
                 table.delete(key)
             else:
                 known[key] = due_ms
-                due.on_state_change(key, table.get(key), state(due_ms))
+                due.on_due_change(key, due_of(table.get(key) or state(0)), due_ms)
                 table.put(key, state(due_ms))
             continue
         late = {key for key, due_ms in known.items() if 0 < due_ms <= change}
@@ -114,9 +115,9 @@ def test_what_is_due_and_stays_due_is_left_out_until_its_next_event() -> None:
     assert due.pop_due(Until(10)) == [b"a", b"b"]
     due.put_back_decided(b"a", Until(10))
     assert due.next_until(10) is None
-    due.on_state_change(b"a", state(5), state(2 * MINUTE_MS))
+    due.on_due_change(b"a", 5, 2 * MINUTE_MS)
     # That event was undone, so the state is as before; the next one counts.
-    due.on_state_change(b"a", state(5), state(MINUTE_MS))
+    due.on_due_change(b"a", 5, MINUTE_MS)
     table.put(b"a", state(MINUTE_MS))
     assert due.next_until(MINUTE_MS) == Until(MINUTE_MS)
     assert due.pop_due(Until(MINUTE_MS)) == [b"a"]
@@ -136,7 +137,7 @@ def test_what_was_not_looked_at_is_found_again() -> None:
 def test_an_entity_in_two_places_is_taken_once() -> None:
     table = FakeTable({b"a": state(3 * MINUTE_MS)})
     due = due_in(table)
-    due.on_state_change(b"a", state(3 * MINUTE_MS), state(MINUTE_MS))
+    due.on_due_change(b"a", 3 * MINUTE_MS, MINUTE_MS)
     table.put(b"a", state(MINUTE_MS))
     assert due.next_until(4 * MINUTE_MS) == Until(4 * MINUTE_MS)
     assert due.pop_due(Until(4 * MINUTE_MS)) == [b"a"]
