@@ -50,7 +50,9 @@ class StoredEntities:
         return kept if kept is not None else _checked(_read(value, key), key)
 
     def write(self, record: Record, state: Table, key: bytes, entity: Entity) -> None:
-        """Puts an entity as its last event left it: what changed, or all of it. Raises Poison before anything is put."""
+        """Puts an entity as its last event left it: what changed, or all of it.
+
+        Raises Poison before anything is put."""
         check_indexes(entity)
         if not isinstance(state, PartedTable):
             level, content, whole, note = 0, encode_entity(entity), None, 0

@@ -44,8 +44,9 @@ class PartedTable(PartitionTable):
         self._left: dict[bytes, bytes] = {}
         """Changes without a base."""
         self._newest = NO_OFFSET
-        self._wholes: dict[bytes, tuple[bytes, int]] = {}
-        """By key of a change that the record being decided has put: what it makes of the value, and the role's note."""
+        self._wholes: dict[bytes, tuple[bytes, int, bytes, int]] = {}
+        """By the record key of a change that the record being decided has put: key, level, what it makes of the value,
+        and the role's note."""
 
     # -- what a role sees -----------------------------------------------------------------------------------------
 
@@ -58,7 +59,7 @@ class PartedTable(PartitionTable):
         name = change_key(key, level)
         self.put(name, change)
         if whole is not None:
-            self._wholes[name] = whole, note
+            self._wholes[name] = key, level, whole, note
 
     def undo(self) -> None:
         super().undo()
@@ -110,7 +111,7 @@ class PartedTable(PartitionTable):
             change = overlay.get(changed)
             whole = self._wholes.get(changed)
             if change is not None and whole is not None and value is not None:
-                value = with_whole(value, level, len(change), offset, *whole)
+                value = with_whole(value, level, len(change), offset, *whole[2:])
             elif change is not None:
                 value = with_part(value, level, change, offset)
         return value
@@ -118,14 +119,14 @@ class PartedTable(PartitionTable):
     # -- records, of decisions and of a changelog -----------------------------------------------------------------
 
     def merge(self) -> None:
-        offset, dirty = self.state.offset, self.dirty
+        offset, dirty, values, wholes = self.state.offset, self.dirty, self.values, self._wholes
         for key, value in self.overlay.items():
-            name, level = level_of(key)
-            old = self.values.get(name)
-            whole = self._wholes.get(key) if self._wholes else None
+            whole = wholes.get(key) if wholes else None
+            name, level = whole[:2] if whole is not None else level_of(key)
+            old = values.get(name)
             if whole is not None and old is not None and value is not None:
                 self._newest = max(self._newest, offset)
-                new = self.values[name] = with_whole(old, level, len(value), offset, *whole)
+                new = values[name] = with_whole(old, level, len(value), offset, *whole[2:])
                 self.bytes += len(new) - len(old)
             else:
                 self.set(key, value, offset)
@@ -141,7 +142,7 @@ class PartedTable(PartitionTable):
             elif old is not None and (used := used_of(old)) > level:
                 self._delete_outdated(name, level, used)
         self.overlay.clear()
-        self._wholes.clear()
+        wholes.clear()
 
     def set(self, key: bytes, value: bytes | None, origin: int) -> None:
         if value is not None and not (self._left or self.deleted or key in self.values or is_change_key(key)):
