@@ -79,7 +79,7 @@ class Shares:
         self.most = 0
         self.contended = False
         """Whether a party was refused of late. Only then are parties beyond their share kept to the level."""
-        self.level: float = limit
+        self.level = float(limit)
         self.share = limit
         """Calls that each active party may hold in any case."""
         self.active: list[Party] = []

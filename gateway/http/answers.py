@@ -62,9 +62,6 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault of Sluice
     """A call answered with an error. `code` is for machines, `message` for people; `description` names the fields.
     `members`: those of the call, if they could be read; `more`: further members of a problem."""
 
-    members: Mapping[str, Any] | None = None
-    more: Mapping[str, Any] = NOTHING_MORE
-
     def __init__(
         self,
         status: int,
@@ -82,6 +79,8 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault of Sluice
         self.description = description
         self.retry_after_s = retry_after_s
         self.headers = headers
+        self.members: Mapping[str, Any] | None = None
+        self.more: Mapping[str, Any] = NOTHING_MORE
 
     @property
     def text(self) -> str:

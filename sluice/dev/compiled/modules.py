@@ -7,6 +7,27 @@ from pathlib import Path
 from typing import Final
 
 ROOMS: Final = (
+    "gateway/access/authentication.py",
+    "gateway/access/brake.py",
+    "gateway/access/control.py",
+    "gateway/access/token_bucket.py",
+    "gateway/admission/calls.py",
+    "gateway/admission/door.py",
+    "gateway/admission/limiter.py",
+    "gateway/admission/shares.py",
+    "gateway/admission/standstill.py",
+    "gateway/connections/framing.py",
+    "gateway/connections/peers.py",
+    "gateway/http/answers.py",
+    "gateway/http/call.py",
+    "gateway/http/responder.py",
+    "gateway/kafka/commands.py",
+    "gateway/kafka/deadlines.py",
+    "gateway/kafka/replies.py",
+    "gateway/touchpoints/ingress.py",
+    "topics/contract/entities.py",
+    "topics/kafka/batches/open_batches.py",
+    "topics/paths/patterns.py",
     "topics/records",
     "streams/order",
     "streams/runtime/decide.py",
@@ -16,7 +37,8 @@ ROOMS: Final = (
     "streams/runtime/tables/parted_table.py",
     "streams/runtime/tables/partition_table.py",
 )
-"""Folders whose modules are compiled, those of folders in them included; a module of its own where it ends in `.py`."""
+"""Folders whose modules are compiled, those of folders in them included; a module of its own where it ends in `.py`.
+Of the gateway those that every post goes through (8 to 10 us of a post's 100 in Python)."""
 
 STRUCTS: Final = "Structs: mypyc hands their options and the types of their members to no metaclass"
 LEFT_OUT: Final = {
