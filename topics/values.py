@@ -1,4 +1,4 @@
-"""Values that are made by the million.
+"""Values that are made by the million, and enumerations that are read as often.
 
 A Struct of msgspec is made in C: an envelope in a seventh of the time that a dataclass takes, and an event of an order
 makes about ten values.
@@ -7,11 +7,27 @@ makes about ten values.
 from __future__ import annotations
 
 import dataclasses
+from enum import Enum
 from functools import cache
-from typing import Any, get_type_hints
+from operator import attrgetter
+from typing import Any, TypeVar, get_type_hints
 
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
+
+EnumT = TypeVar("EnumT", bound=Enum)
+
+
+def quick_members(kind: type[EnumT]) -> type[EnumT]:
+    """Decorates an enumeration that is read for every event: its members, and their values, are found at once.
+
+    In Python 3.11 `Kind.MEMBER` is looked up in vain before a function in Python is asked for it, and `member.value` is
+    another such function: 0.15 us each, 15 times as much as any other attribute. Since 3.12 members are as here.
+    """
+    for member in kind:
+        type.__setattr__(kind, member.name, member)
+    type.__setattr__(kind, "value", property(attrgetter("_value_")))
+    return kind
 
 
 class Value(Struct, frozen=True):

@@ -19,7 +19,7 @@ from topics.configuration.channels import FarSide
 from topics.contract.definition import Priority, Touchpoint
 from topics.records.json_text import JsonTextError, read, write
 from topics.records.shape import NESTING_MAX, has_too_many_values, is_too_deep
-from topics.values import Value
+from topics.values import Value, quick_members
 
 READ_BACK = "stock-read-back"
 """Name of the call that asks a channel what stock it has; it is made over HTTP, whatever the channel's far side is."""
@@ -32,6 +32,7 @@ MESSAGE_CHARS_MAX = 500
 """Longest message of a far side that is passed on: it is shown to people, and stored with the order."""
 
 
+@quick_members
 class ResponseClass(StrEnum):
     """Meaning of an answer for its request; only streams/delivery/attempts/classify.py decides it."""
 

@@ -8,13 +8,16 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from topics.schema_base import Body
+from topics.values import quick_members
 
 
+@quick_members
 class Direction(StrEnum):
     TO_INCREFF = "marketplace to Increff"
     TO_MARKETPLACE = "Increff to marketplace"
 
 
+@quick_members
 class Mode(StrEnum):
     ACCEPT = "accept"
     """Made durable, answered with the verdict of the order's own state, delivered later."""
@@ -24,6 +27,7 @@ class Mode(StrEnum):
     """Answered from Sluice's own state."""
 
 
+@quick_members
 class Entity(StrEnum):
     ORDER = "order"
     RETURN = "return"
@@ -32,6 +36,7 @@ class Entity(StrEnum):
     NONE = "none"
 
 
+@quick_members
 class Repeat(StrEnum):
     CONFLICT_IF_CHANGED = "changed payload: conflict; unchanged: the recorded verdict"
     LAST_VALUE = "last value wins; equal to the present value: duplicate"
@@ -42,6 +47,7 @@ class Repeat(StrEnum):
     NONE = "every call is answered afresh"
 
 
+@quick_members
 class AtDeadline(StrEnum):
     """The fate of a relay's request when its caller's deadline passes."""
 
@@ -49,6 +55,7 @@ class AtDeadline(StrEnum):
     CONTINUE = "goes on: a repeat learns the outcome"
 
 
+@quick_members
 class WhenDead(StrEnum):
     """The effect on the lane when a request is given up."""
 

@@ -12,7 +12,7 @@ import msgspec
 from topics.records.envelope import ID_CHARS_MAX
 from topics.records.json_record import JsonRecord, decode_by, decode_record
 from topics.records.json_text import read, write
-from topics.values import Value
+from topics.values import Value, quick_members
 
 TAKES_PLACE_OF = "sluice-takes-place-of"
 """Header of a DELIVERY_REQUEST: id of the refused request that it repeats, which is then not to be sent again."""
@@ -120,6 +120,7 @@ def _check(request: DeliveryRequest, raw: bytes) -> None:
         raw.decode()  # texts that are not decoded were not checked
 
 
+@quick_members
 class OutcomeKind(StrEnum):
     DELIVERED = "delivered"
     """The far side took it (2xx, and no `hasError`)."""

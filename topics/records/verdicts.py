@@ -6,11 +6,13 @@ from enum import StrEnum
 from typing import Any
 
 from topics.records.json_record import JsonRecord, decode_record
+from topics.values import quick_members
 
 Address = int | str
 """The address of a reply: the partition of `replies` on which a gateway waits, or a reply topic (`replies.NAME`)."""
 
 
+@quick_members
 class Verdict(StrEnum):
     APPLIED = "APPLIED"
     """The event changed the order (or, for a relay, the far side took it)."""
@@ -29,7 +31,10 @@ class Verdict(StrEnum):
 
     @property
     def succeeded(self) -> bool:
-        return self in (Verdict.APPLIED, Verdict.DUPLICATE, Verdict.ANSWERED)
+        return self in _SUCCESSES
+
+
+_SUCCESSES = frozenset({Verdict.APPLIED, Verdict.DUPLICATE, Verdict.ANSWERED})
 
 
 class Reply(JsonRecord, frozen=True, kw_only=True):

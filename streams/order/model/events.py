@@ -15,9 +15,10 @@ from topics.records.deliveries import Outcome, OutcomeKind
 from topics.records.verdicts import Address
 from topics.records.word import CLOCKS_APART_MS
 from topics.schema_base import Body
-from topics.values import Value
+from topics.values import Value, quick_members
 
 
+@quick_members
 class EventKind(StrEnum):
     CREATE = "create"
     UPDATE = "update"

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from topics.values import quick_members
 
+
+@quick_members
 class OrderState(StrEnum):
     EXPECTED = "EXPECTED"
     """Not created yet. Events that came before its Create are kept."""
@@ -49,6 +52,7 @@ CREATED = (*ALIVE, OrderState.DELIVERED, OrderState.CANCELLED)
 """Every state of an order that was created, but REJECTED."""
 
 
+@quick_members
 class ShipmentState(StrEnum):
     PACKING = "PACKING"
     """The marketplace was asked and has not answered."""
@@ -62,6 +66,7 @@ SHIPMENT_RANK: dict[str, int] = {state: rank for rank, state in enumerate(Shipme
 """How far a shipment is; it never goes back."""
 
 
+@quick_members
 class ReturnState(StrEnum):
     ASKED = "ASKED"
     """Its forward order was asked whether it has so many units to give back."""
@@ -88,6 +93,7 @@ NOT_ADMITTED = (ReturnState.ASKED, ReturnState.REFUSED, ReturnState.REJECTED)
 """The return holds no units of its order."""
 
 
+@quick_members
 class ManifestState(StrEnum):
     REQUESTED = "REQUESTED"
     """The marketplace was asked and has not answered."""
