@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -99,7 +100,7 @@ class OrdersRole(Role):
         entity = self._entities.read(record, state, event.key)
         due_before = entity.due_ms if entity is not None else 0
         try:
-            decided = advance(entity, event, record.timestamp_ms, lambda key: stored_answer(answers, key))
+            decided = advance(entity, event, record.timestamp_ms, partial(stored_answer, answers))
             effects = decided.effects
             if event.kind is EventKind.QUERY:
                 effects = self._refused.answer(record, event.key, effects)

@@ -31,6 +31,7 @@ ROOMS: Final = (
     "topics/records",
     "streams/order",
     "streams/runtime/decide.py",
+    "streams/runtime/durability/group.py",
     "streams/runtime/durability/offset_ledger.py",
     "streams/runtime/durability/publisher.py",
     "streams/runtime/durability/rebuild.py",

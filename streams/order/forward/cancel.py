@@ -5,7 +5,7 @@ Increff is the authority on whether a unit can still be cancelled. Sluice refuse
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from streams.order.forward.adopt import learn_items, learn_total
 from streams.order.forward.deferred_calls import defer
@@ -20,9 +20,9 @@ from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import OutcomeKind
 from topics.records.verdicts import Verdict
 
-SELLER = BY_NAME["seller-cancellation"]
-CUSTOMER = BY_NAME["customer-cancellation"]
-PACK = BY_NAME["pack-order"]
+SELLER: Final = BY_NAME["seller-cancellation"]
+CUSTOMER: Final = BY_NAME["customer-cancellation"]
+PACK: Final = BY_NAME["pack-order"]
 _NOTED_CHARS = 255
 """Characters that the order's own list keeps of the lines of a cancellation."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from streams.order.forward.adopt import complete_lines
 from streams.order.forward.location import misplaced
@@ -28,9 +28,9 @@ from streams.order.model.refusals import remembered_refusal
 from streams.order.model.states import OrderState
 from topics.contract.touchpoints import BY_NAME
 
-CREATE = BY_NAME["create-outward-order"]
-UPDATE = BY_NAME["update-order-properties"]
-ACKNOWLEDGEMENT = BY_NAME["acknowledgement"]
+CREATE: Final = BY_NAME["create-outward-order"]
+UPDATE: Final = BY_NAME["update-order-properties"]
+ACKNOWLEDGEMENT: Final = BY_NAME["acknowledgement"]
 
 _PROPERTIES = ("dispatchByTime", "startProcessingTime", "onHold", "locationCode", "orderStatus", "deliveredAt")
 TIMED = ("dispatchByTime", "startProcessingTime", "onHold")

@@ -6,6 +6,8 @@ Each such call waits within its caller's deadline.
 
 from __future__ import annotations
 
+from typing import Final
+
 from streams.order.model import limits
 from streams.order.model.decision import PENDING, Decision, Ruling, failed
 from streams.order.model.entities import Order
@@ -16,7 +18,7 @@ from topics.contract.touchpoints import BY_NAME
 
 NOT_IN_TIME = "the answer that this call waits for did not come in time; a repeat is safe"
 
-RESUMING = frozenset(
+RESUMING: Final = frozenset(
     {
         EventKind.PACK_TAKEN,
         EventKind.PACK_FAILED,

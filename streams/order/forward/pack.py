@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from streams.order.forward.adopt import learn_sku, unite
 from streams.order.forward.cancel import Contended
 from streams.order.forward.fulfilment_type import SINGLE, leaves_open, one_too_many
@@ -18,7 +20,7 @@ from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import OutcomeKind
 from topics.records.verdicts import Verdict
 
-PACK = BY_NAME["pack-order"]
+PACK: Final = BY_NAME["pack-order"]
 
 
 def pack_order(decision: Decision[Order]) -> Ruling:

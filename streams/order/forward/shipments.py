@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from streams.order.forward.adopt import adopt_shipment
 from streams.order.forward.deferred_calls import defer
@@ -17,9 +17,9 @@ from topics.contract.definition import Touchpoint
 from topics.contract.leniency import as_text
 from topics.contract.touchpoints import BY_NAME
 
-INVOICE: Touchpoint = BY_NAME["get-invoice"]
-LABEL: Touchpoint = BY_NAME["get-shipping-label"]
-HANDOVER: Touchpoint = BY_NAME["handover-notification"]
+INVOICE: Final[Touchpoint] = BY_NAME["get-invoice"]
+LABEL: Final[Touchpoint] = BY_NAME["get-shipping-label"]
+HANDOVER: Final[Touchpoint] = BY_NAME["handover-notification"]
 
 _BOXES = ",boxes"
 """Ends the key of a label that comes with labels of its boxes: another document."""

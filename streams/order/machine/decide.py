@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from streams.order.forward import adopt, create, deferred_calls, early_events, fulfilment_type, shipments
 from streams.order.forward.progress import order_context
@@ -175,7 +175,7 @@ def _was_taken(decision: Decision[Any]) -> bool:
     return known(decision) if known is not None else decision.was_taken()
 
 
-_ONCE: dict[EventKind, Callable[[Decision[Any]], bool]] = {
+_ONCE: Final[dict[EventKind, Callable[[Decision[Any]], bool]]] = {
     EventKind.ACKNOWLEDGE: create.is_acknowledged,
     EventKind.HANDOVER: shipments.is_handed_over,
 }

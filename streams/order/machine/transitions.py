@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from streams.order.forward import adopt, cancel, create, early_events, pack, revival, shipments
 from streams.order.machine import outcomes, resubmit
@@ -59,7 +59,7 @@ _REVIVED = (S.HELD, S.SUBMITTED)
 _GOES_ON = (IN_WAREHOUSE, (S.MANIFESTED, S.HANDED_OVER))
 """May follow from any outcome: there is room again to apply an early event, or to close the rest of the order."""
 
-MAKERS: dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]] = {
+MAKERS: Final[dict[EventKind, tuple[type[Entity], Maker, tuple[str, ...]]]] = {
     E.CREATE: (Order, create.create_order, (S.RECEIVED, S.HELD)),
     E.CREATE_RETURN: (Return, returns.create_return, (R.ASKED, R.REFUSED)),
     **dict.fromkeys(
@@ -305,7 +305,7 @@ MANIFEST: Table = {
     **_on(E.ATTEMPT_FAILED, outcomes.attempt_failed, (M, ())),
 }
 
-TABLES: dict[str, Table] = {Order.KIND: ORDER, Return.KIND: RETURN, Manifest.KIND: MANIFEST}
+TABLES: Final[dict[str, Table]] = {Order.KIND: ORDER, Return.KIND: RETURN, Manifest.KIND: MANIFEST}
 
 
 def absent(entity: Entity | None, event: Event) -> Ruling:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from streams.order.forward import early_events
 from streams.order.forward.progress import may_have_more, order_context
@@ -32,13 +32,15 @@ HAND_OVER = "hand-over"
 DISPATCH = "dispatch"
 STEPS = (SUBMIT, ACKNOWLEDGE, PACK, HAND_OVER, DISPATCH)
 
-_OWN_STEPS = (SUBMIT, ACKNOWLEDGE, PACK)
+_OWN_STEPS: Final = (SUBMIT, ACKNOWLEDGE, PACK)
 """Steps that an order waits in as a whole, in one of them at a time. A wait for a handover is a shipment's."""
-_WAITS_FOR_NOTHING = frozenset({*ENDED, OrderState.EXPECTED})
-_RECEIVED, _HELD = OrderState.RECEIVED, OrderState.HELD
-_SUBMITTED, _ACKNOWLEDGED = OrderState.SUBMITTED, OrderState.ACKNOWLEDGED
-"""Names of their own, because the look-up of an enumeration's member is slow and every event needs some."""
-_OVER: dict[str, frozenset[str]] = {
+_WAITS_FOR_NOTHING: Final = frozenset({*ENDED, OrderState.EXPECTED})
+_RECEIVED: Final = OrderState.RECEIVED
+_HELD: Final = OrderState.HELD
+_SUBMITTED: Final = OrderState.SUBMITTED
+_ACKNOWLEDGED: Final = OrderState.ACKNOWLEDGED
+"""Names of their own, because every event needs some: compiled, a final name is no look-up."""
+_OVER: Final[dict[str, frozenset[str]]] = {
     Return.KIND: frozenset({ReturnState.COMPLETED, ReturnState.CANCELLED, ReturnState.REFUSED, ReturnState.REJECTED}),
     Manifest.KIND: frozenset({ManifestState.MANIFESTED, ManifestState.REFUSED}),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -61,7 +61,7 @@ def is_former_call(stored: str, touchpoint: str, model: type[Body], members: dic
     return not stored.startswith(FORM) and stored == call_digest(touchpoint, former_digest(model, members))
 
 
-FORMER_NAMES: dict[type[Body], dict[str, str]] = {
+FORMER_NAMES: Final[dict[type[Body], dict[str, str]]] = {
     CancelReturnOrderItems: {
         "returnOrderItems": "returnLineItems",
         "returnOrderItemCode": "channelReturnItemCode",

@@ -6,7 +6,7 @@ Ids are made from the event's id and a count, so deciding again gives the same i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from streams.order.model import limits
 from streams.order.model.canonical import call_digest, id_digest, is_former_call
@@ -42,9 +42,9 @@ class Ruling:
         self.status, self.body, self.kept = status, body, kept
 
 
-APPLIED = Ruling(Verdict.APPLIED)
-DUPLICATE = Ruling(Verdict.DUPLICATE)
-PENDING = Ruling(None)
+APPLIED: Final = Ruling(Verdict.APPLIED)
+DUPLICATE: Final = Ruling(Verdict.DUPLICATE)
+PENDING: Final = Ruling(None)
 
 
 def refused(message: str) -> Ruling:
@@ -63,15 +63,15 @@ def conflict(message: str) -> Ruling:
     return Ruling(Verdict.CONFLICT, message)
 
 
-BY_CALL = (Repeat.LAST_VALUE, Repeat.ABSOLUTE, Repeat.CUMULATIVE)
+BY_CALL: Final = frozenset({Repeat.LAST_VALUE, Repeat.ABSOLUTE, Repeat.CUMULATIVE})
 """Rules under which what a call asked for may be undone or outdated later, so that its digest is kept. Under the others
 a repeat is known by the entity's own digest, by the recorded answer, or by what the entity has since."""
-REFUSALS = (Verdict.REFUSED, Verdict.CONFLICT)
-PASSING = (Verdict.EARLY, Verdict.FAILED)
+REFUSALS: Final = frozenset({Verdict.REFUSED, Verdict.CONFLICT})
+PASSING: Final = frozenset({Verdict.EARLY, Verdict.FAILED})
 """Verdicts that tell the caller to repeat. They are not remembered: the same event again may get another verdict."""
 
-NO_ROOM = f"{limits.DELIVERIES_MAX} requests already wait for their delivery; repeat later"
-_SIDES = {Direction.TO_INCREFF: "Increff", Direction.TO_MARKETPLACE: "the marketplace"}
+NO_ROOM: Final = f"{limits.DELIVERIES_MAX} requests already wait for their delivery; repeat later"
+_SIDES: Final = {Direction.TO_INCREFF: "Increff", Direction.TO_MARKETPLACE: "the marketplace"}
 
 
 class NoRoomError(Exception):

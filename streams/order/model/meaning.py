@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from operator import itemgetter
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 import orjson
@@ -33,7 +33,7 @@ from topics.schema_base import Body, CustomAttributes, Kind, Reading, models_in,
 Rule = Callable[[Any], Any]
 Rules = Mapping[str, Rule]
 
-DEFAULTS: dict[type[Body], dict[str, Any]] = {
+DEFAULTS: Final[dict[type[Body], dict[str, Any]]] = {
     CreateOutwardOrder: {"isPriority": False, "gift": False, "isSplitRequired": False, "qcStatus": "PASS"},
     OrderItem: {"sellerDiscountPerUnit": 0, "channelDiscountPerUnit": 0, "shippingChargePerUnit": 0},
     GiftOptions: {"giftwrapRequired": False, "giftChargePerUnit": 0},
@@ -43,13 +43,13 @@ DEFAULTS: dict[type[Body], dict[str, Any]] = {
 """Meanings of members that are left out: what the contract says (`qcStatus`), a flag that is not set, a discount or
 charge that is none. Any other member that is left out says something else than any of its values."""
 
-KEYS: dict[type[Body], str] = {OrderItem: "orderItemCode", TaxBreakup: "channelSkuId", TaxItem: "type"}
+KEYS: Final[dict[type[Body], str]] = {OrderItem: "orderItemCode", TaxBreakup: "channelSkuId", TaxItem: "type"}
 """Members by which the entries of an order's lists are sorted; others by their whole text, which takes longer."""
 
-PARTIAL = (UpdateOrderProperties, UpdateReturns)
+PARTIAL: Final = (UpdateOrderProperties, UpdateReturns)
 """Calls in which a member that is left out stays as it is: there an empty text is a word of its own."""
 
-UNMODELLED = {CustomAttributes: ("channelMetadata",)}
+UNMODELLED: Final = {CustomAttributes: ("channelMetadata",)}
 """Members that the contract names in a table but leaves open, so that no model has them. They count all the same."""
 
 STEP_ENTRIES = 250

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import insort
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import Any, Final
 
 from streams.order.model.parts import Shipment
 from streams.order.model.states import SHIPMENT_RANK, ShipmentState
 
-_STATES = tuple(ShipmentState)
-_PACKING = ShipmentState.PACKING
+_STATES: Final = tuple(ShipmentState)
+_PACKING: Final = ShipmentState.PACKING
 """A name of its own, because the look-up of an enumeration's member is slow."""
 _HAND_OVER = "hand-over "
 """Begins the key of a wait for a handover; the shipment's id follows."""

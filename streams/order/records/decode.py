@@ -7,7 +7,7 @@ gateway has signed it.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 from pydantic import ValidationError
@@ -48,7 +48,7 @@ from topics.schema_base import VALUES_MAX, Body, canonical, problems
 OUTCOME_VALUES_MAX = VALUES_MAX + 100
 """Values of an outcome: those of the largest answer that delivery passes on, and of the outcome around it."""
 
-_INTERNAL: dict[str, tuple[EventKind, type[Body]]] = {
+_INTERNAL: Final[dict[str, tuple[EventKind, type[Body]]]] = {
     RETURN_CLAIMED: (EventKind.RETURN_CLAIMED, ReturnClaimed),
     RETURN_DECIDED: (EventKind.RETURN_DECIDED, ReturnDecided),
     SHIPMENT_MANIFESTED: (EventKind.SHIPMENT_MANIFESTED, ShipmentManifestedTold),

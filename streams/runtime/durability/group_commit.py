@@ -23,47 +23,21 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from aiokafka import TopicPartition
 
+from streams.runtime.durability.group import Group
 from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Batches, Publisher, UnknownTopicError, send_all
 from streams.runtime.invariants import violated
-from streams.runtime.limits import GROUP_BYTES_MAX, GROUP_RECORDS_MAX
 from streams.runtime.metrics import Metrics
-from streams.runtime.role import GONE, Change, Effect
+from streams.runtime.role import Change, Effect
 from streams.runtime.tables.partition_table import PartitionState, PartitionTable
 from topics.kafka.channel_topics import REPLIES
-from topics.records.reading import MADE_BY
 
 log = logging.getLogger(__name__)
 
 
 Step = Mapping[tuple[str, int | None], Batches] | Mapping[tuple[str, int], Batches]
 """Batches that are sent at once, by topic and partition."""
-
-
-class Group:
-    """Effects and state by topic partition, and the chunks and waiters that they make durable."""
-
-    __slots__ = ("audited", "bytes", "chunks", "effects", "marks", "records", "state", "tables", "waiters")
-
-    def __init__(self) -> None:
-        self.effects: dict[tuple[str, int | None], Batches] = {}
-        self.state: dict[tuple[str, int], Batches] = {}
-        self.marks: dict[tuple[str, int], Batches] = {}
-        """State of the first tables: once it is durable, a redelivery of its records is skipped."""
-        self.tables: dict[tuple[str, int], PartitionTable] = {}
-        """The table that `state` or `marks` of a topic partition belongs to."""
-        self.audited: list[PartitionState] = []
-        self.chunks: list[tuple[int, int]] = []
-        self.waiters: list[asyncio.Future[None]] = []
-        self.records = 0
-        self.bytes = 0
-
-    def is_empty(self) -> bool:
-        return not (self.chunks or self.waiters or self.effects or self.state or self.marks or self.audited)
-
-    def is_full(self) -> bool:
-        return self.records >= GROUP_RECORDS_MAX or self.bytes >= GROUP_BYTES_MAX
 
 
 class GroupCommit:
@@ -124,22 +98,7 @@ class GroupCommit:
 
         Raises UnknownTopicError before any of them is added.
         """
-        group = self._gathering
-        find, made_by = group.effects.get, (MADE_BY, b"%d/%d" % (epoch, offset))
-        try:
-            # By the effect's own names first: this is the hottest look-up of the runtime.
-            places = [find((effect.topic, effect.partition)) or self._effect_batches(effect) for effect in effects]
-        except UnknownTopicError:
-            group.effects = {place: batches for place, batches in group.effects.items() if not batches.is_empty()}
-            raise
-        for effect, batches in zip(effects, places):  # noqa: B905 - one for each, and faster
-            if batches is None:
-                group.records -= 1
-                continue
-            key, value = effect.key, effect.value
-            batches.append(None if key is GONE else key, None if value is GONE else value, [*effect.headers, made_by])
-            group.bytes += len(value)
-        group.records += len(effects)
+        self._gathering.add_effects(effects, b"%d/%d" % (epoch, offset), self._effect_batches)
 
     def check_effects(self, effects: Iterable[Effect]) -> None:
         """Raises UnknownTopicError if one of them cannot be published."""

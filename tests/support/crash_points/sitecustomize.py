@@ -13,7 +13,8 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from streams.runtime.durability.group_commit import Group, GroupCommit
+from streams.runtime.durability.group import Group
+from streams.runtime.durability.group_commit import GroupCommit
 
 ARMED = Path(os.environ["SLUICE_TEST_CRASH"])
 Step = Callable[[GroupCommit, Group], Awaitable[None]]

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import orjson
 
-from streams.runtime.durability.group_commit import Group, GroupCommit, Step
+from streams.runtime.durability.group import Group
+from streams.runtime.durability.group_commit import GroupCommit, Step
 from streams.runtime.durability.late_writes import LateWrites
 from streams.runtime.durability.offset_ledger import OffsetLedger
 from streams.runtime.durability.publisher import Publisher

@@ -32,8 +32,8 @@ ROLES = (
 BOUNDS = {
     # package: rooms, floors, arrows
     # `paths` is a room of its own, because the API, the contract's calls and channels make and read paths alike.
-    # `compiled` is below all others: each package imports it first. The enumerations of `contract` are as quick as those
-    # of `records`, by `values`.
+    # `compiled` is below all others: each package imports it first. `contract` knows `values`, so that members of its
+    # enumerations are found at once.
     "topics": (15, 9, 39),
     # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.
     "gateway": (13, 6, 39),

@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from streams.runtime.durability.group_commit import Group
+from streams.runtime.durability.group import Group
 from streams.runtime.limits import GROUP_RECORDS_MAX, Tuning
 from streams.runtime.partitions import Partitions
 from streams.runtime.role import Change, Effect, Record, Role, Tables
