@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from streams.runtime.role import Table
 from streams.runtime.tables.partition_table import Changelog, Headers, PartitionState, PartitionTable
 from topics.records.reading import MADE_BY
-from topics.stock.packed_positions import QUANTITY_BITS, QUANTITY_MASK, PackedPositions, origin_of, pack
+from topics.stock.packed_positions import PackedPositions
 from topics.stock.position_map import Location, PositionMap, encode_many, encode_plain, parts_of
 from topics.stock.positions import is_position
 
@@ -38,20 +38,29 @@ class _Notes(NamedTuple):
     offset: int
 
 
-_Stock = dict[Location, dict[str, int]]
-"""Plain positions, packed: each has its last value and the offset of that. Their order does not matter: each says
-itself what it was made from."""
+class _Words(NamedTuple):
+    """The last quantity of each SKU of a location that was put, and the offset that this was made from.
+
+    Two dicts in one order rather than a pair for each SKU: they are filled and read without a step of Python for each.
+    """
+
+    quantities: dict[str, int]
+    origins: dict[str, int]
+
+
+_Stock = dict[Location, _Words]
+"""Plain positions. Their order does not matter: each says itself what it was made from."""
 
 
 class _HeadersByOrigin(dict[int, Headers]):
-    """Headers by origin, as it is in a packed position. A record has changed many: `made_by` is asked once of each."""
+    """Headers by origin. A record has changed many positions: `made_by` is asked once of each."""
 
     def __init__(self, made_by: Callable[[int], Headers]) -> None:
         super().__init__()
         self._made_by = made_by
 
     def __missing__(self, origin: int) -> Headers:
-        headers = self[origin] = self._made_by(origin_of(origin << QUANTITY_BITS))
+        headers = self[origin] = self._made_by(origin)
         return headers
 
 
@@ -161,16 +170,15 @@ class PositionTable(PartitionTable):
     def _merge_quantities(self, location: Location, quantities: dict[str, int]) -> None:
         offset = self.state.offset
         self.bytes += location.put_plain(quantities, offset)
-        base = pack(offset, 0)
-        packed = {sku: base | quantity for sku, quantity in quantities.items()}
         last = self._leaving[-1] if self._leaving else None
         if not isinstance(last, dict):
             last = {}
             self._leaving.append(last)
-        if location in last:
-            last[location].update(packed)
-        else:
-            last[location] = packed
+        words = last.get(location)
+        if words is None:
+            words = last[location] = _Words({}, {})
+        words.quantities.update(quantities)
+        words.origins.update(dict.fromkeys(quantities, offset))
         if self.dirty or self._any_deleted:
             for key in map(location.key, quantities):
                 self.dirty.pop(key, None)
@@ -206,9 +214,9 @@ class PositionTable(PartitionTable):
                     size += len(note or b"")
                 records += len(piece.values)
                 continue
-            for location, packed in piece.items():
-                size += changelog.extend(*_columns(location, packed, self.made_by))
-                records += len(packed)
+            for location, words in piece.items():
+                size += changelog.extend(*_columns(location, words, self.made_by))
+                records += len(words.quantities)
         return records, size
 
     def rewrite_overwritten(self) -> None:
@@ -253,19 +261,18 @@ def _changes(piece: _Stock | _Notes) -> Iterator[tuple[bytes, bytes | None]]:
     if isinstance(piece, _Notes):
         yield from piece.values.items()
         return
-    for location, packed in piece.items():
-        keys, values, _ = _columns(location, packed, lambda _: [])
+    for location, words in piece.items():
+        keys, values, _ = _columns(location, words, lambda _: [])
         yield from zip(keys, values, strict=True)
 
 
 def _columns(
-    location: Location, positions: Mapping[str, int], made_by: Callable[[int], Headers]
+    location: Location, words: _Words, made_by: Callable[[int], Headers]
 ) -> tuple[list[bytes], list[bytes], list[Headers]]:
     """Keys, values and headers of plain positions, as they are in the changelog.
 
     Columns, because most of the time of a row would go to the steps between its parts.
     """
-    headers_of = _HeadersByOrigin(made_by)
-    headers = [headers_of[packed >> QUANTITY_BITS] for packed in positions.values()]
-    values = encode_many(positions, [packed & QUANTITY_MASK for packed in positions.values()])
-    return location.keys(positions), values, headers
+    quantities = words.quantities
+    headers = list(map(_HeadersByOrigin(made_by).__getitem__, words.origins.values()))
+    return location.keys(quantities), encode_many(quantities, quantities.values()), headers

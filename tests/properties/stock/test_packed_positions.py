@@ -61,7 +61,25 @@ def test_as_a_dict(changes: list[tuple], words: list[tuple[str, int]]) -> None: 
     assert positions.quantities(asked) == told
     plain = {sku: packed & QUANTITY_MASK for sku, packed in known.items() if not packed & WHOLE}
     wanted = {sku: quantity for sku, quantity in dict(words).items() if plain.get(sku) != quantity}
-    assert positions.differing([PlainQuantity(sku, quantity) for sku, quantity in words]) == wanted
+    found = positions.differing([PlainQuantity(sku, quantity) for sku, quantity in words])
+    assert found == wanted
+    # What was found is put and looked up without its numbers being looked up again; with the same result.
+    assert positions.quantities(found) == positions.quantities(list(found))
+    assert positions.put_plain(found, 9) == len(found.keys() - known.keys())
+    known.update({sku: pack(9, quantity) for sku, quantity in wanted.items()})
+    assert dict(positions.items()) == known
+    assert len(positions) == len(known)
+
+
+def test_a_sku_that_comes_twice_counts_with_its_last_quantity() -> None:
+    positions = PackedPositions(SkuNumbers())
+    positions.put_plain({"A": 1, "B": 1, "C": 1}, 5)
+    words = [("A", 2), ("B", 3), ("A", 1), ("C", 4), ("C", 1), ("C", 7)]
+    found = positions.differing([PlainQuantity(sku, quantity) for sku, quantity in words])
+    assert found == {"B": 3, "C": 7}
+    assert positions.quantities(found) == [1, 1]
+    assert positions.put_plain(found, 6) == 0
+    assert dict(positions.items()) == {"A": pack(5, 1), "B": pack(6, 3), "C": pack(6, 7)}
 
 
 def test_few_of_many_skus_take_no_more_than_their_share_of_cells() -> None:
