@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.order import role
+from streams.order.model import limits
 from streams.order.records import stored_entity
 from streams.order.role import OrdersRole
 from streams.order.storage import changes
@@ -160,12 +161,15 @@ def disturbed(source: Logs, partition: int, chance: Random, plain: dict[tuple[by
     return owner
 
 
-@pytest.mark.parametrize("large", [600, changes.LARGE_BYTES])
+@pytest.mark.parametrize(("large", "listed"), [(600, None), (changes.LARGE_BYTES, None), (changes.LARGE_BYTES, 4)])
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.integers(0, 2**32))
-def test_each_order_is_as_without_a_disturbance(large: int, seed: int) -> None:
+def test_each_order_is_as_without_a_disturbance(large: int, listed: int | None, seed: int) -> None:
+    """`listed`: of facts, events seen and requests at most so many are listed, so that others give way."""
     chance = Random(seed)
     with pytest.MonkeyPatch.context() as patch:
+        for name in ("FACTS_MAX", "SEEN_MAX", "DELIVERIES_MAX") if listed is not None else ():
+            patch.setattr(limits, name, listed)
         for module in (changes, stored_entity):
             patch.setattr(module, "LARGE_BYTES", large)
         # Answers become durable before states: a call that is decided again may find the answer that it then asked for.

@@ -100,8 +100,7 @@ class Owner:
             return
         origins = whole_of(value).origins if is_whole(value) else split(value).origins
         whole = is_whole(value) or chance.random() < 0.5
-        # Whole values have a change for each event; of others a change may take the place of several.
-        level = len(origins) if whole else chance.randint(1, len(origins))
+        level = chance.randint(1, len(origins))  # the deepest one is new; another takes the place of several
         if level > LEVELS_MAX:
             self.table.put(key, orjson.dumps(after))
             return
