@@ -19,7 +19,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -208,10 +208,15 @@ class Worker:
     async def _close(self, tasks: Collection[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
-        ends = [self.group_commit.stop(), self.held_up.following.stop(), self.standby.stop(), asyncio.wait(tasks)]
+        ends: dict[str, Awaitable[Any]] = {
+            "ending the groups": self.group_commit.stop(),
+            "ending what follows topics": self.held_up.following.stop(),
+            "ending the standby": self.standby.stop(),
+            "ending the tasks": asyncio.wait(tasks),
+        }
         if self.app.started:
-            ends.append(self.app.stop())
-        steps = [await bounded("leaving the group", asyncio.gather(*ends), STOP_LEAVE_S)]
+            ends["leaving the group"] = self.app.stop()
+        steps = await asyncio.gather(*(bounded(what, end, STOP_LEAVE_S) for what, end in ends.items()))
         steps += await asyncio.gather(
             bounded("closing the producer", self.publisher.stop(), STOP_LEAVE_S),
             bounded("closing the admin port", self.admin.stop(), STOP_LEAVE_S),

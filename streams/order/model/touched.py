@@ -1,6 +1,6 @@
 """Notes of what a decision changed in the parts of an entity: only that is written (streams/order/storage).
 
-Whatever else an entity has is compared when it is written. The lists are long, so a change of an entry in place must be
+Whatever else an entity has is compared or always written. The lists are long, so a change of an entry in place must be
 noted here, by the methods of the entities. Tests decode what was written and compare it (`changes_make_the_state`), so
 a change that is not noted fails them.
 """

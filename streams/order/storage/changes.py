@@ -173,14 +173,14 @@ def _next_change(entity: Entity, chain: Chain, touched: Touched, origin: int) ->
         return None
     try:
         sections = [section.look(entity) for section in SECTIONS[type(entity)]]
-    except OverflowError:
+        if sections != chain.sections:
+            touched.sections.update(n for n, was in enumerate(chain.sections) if was != sections[n])
+            chain.sections = sections
+        if (count := _line_count(entity)) != chain.line_count:
+            touched.lines.update(range(chain.line_count, count))
+        found = _next_of_large(entity, chain, touched)
+    except OverflowError:  # a whole number beyond 64 bits, for which only a base has a form
         return None
-    if sections != chain.sections:
-        touched.sections.update(n for n, was in enumerate(chain.sections) if was != sections[n])
-        chain.sections = sections
-    if (count := _line_count(entity)) != chain.line_count:
-        touched.lines.update(range(chain.line_count, count))
-    found = _next_of_large(entity, chain, touched)
     if found is None:
         return None
     level, content, touched = found

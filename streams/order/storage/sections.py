@@ -1,4 +1,4 @@
-"""The members of an entity that a change has as a whole section where any of them changed.
+"""The members of an entity that a change of a large one has as a whole section where any of them changed.
 
 A change always has the head (streams/order/storage/changes.py), and of the long lists the entries that changed. All
 other members are in one section of their kind: a test finds one that is in none.
