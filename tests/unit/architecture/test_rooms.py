@@ -25,6 +25,7 @@ ROLES = (
     "streams/runtime",
     "gateway",
     "topics",
+    "journal",
     "sluice",
     "bench",
 )
@@ -34,6 +35,7 @@ BOUNDS = {
     # `paths` is a room of its own, because the API, the contract's calls and channels make and read paths alike.
     # `compiled` is below all others: each package imports it first.
     "topics": (15, 9, 38),
+    "journal": (4, 3, 4),
     # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.
     "gateway": (13, 6, 39),
     # `preparing` waits between steps, which the pure `decide` cannot.
@@ -118,6 +120,6 @@ def test_rooms_are_few_and_know_few(package: str) -> None:
 
 
 def test_json_from_outside_has_one_reader() -> None:
-    source = [path for path in modules() if path.parts[0] in ("gateway", "streams", "topics", "sluice")]
+    source = [path for path in modules() if path.parts[0] in ("gateway", "journal", "streams", "topics", "sluice")]
     found = {str(path) for path in source if "orjson.loads(" in (ROOT / path).read_text(encoding="utf-8")}
     assert found == set(OWN_JSON)
