@@ -276,6 +276,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="`json`: a line of JSON for each record; `console`: lines for people; `auto`: these on a terminal, "
+        "else JSON ([logs.md](logs.md))",
+    )
 
     @field_validator("gateway_number")
     @classmethod

@@ -34,7 +34,8 @@ BOUNDS = {
     # package: rooms, floors, arrows
     # `paths` is a room of its own, because the API, the contract's calls and channels make and read paths alike.
     # `compiled` is below all others: each package imports it first.
-    "topics": (15, 9, 38),
+    # `logs` is a room of its own: clients, which notice outages, and all roles write lines of one catalogue.
+    "topics": (16, 9, 42),
     "journal": (4, 3, 4),
     # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.
     "gateway": (13, 6, 39),
