@@ -57,6 +57,14 @@ def run_streams(name: str, settings: Settings, channels: Channels, hang_ups: Han
     return int(run_role(make(settings, channels), settings, hang_ups=hang_ups))
 
 
+def run_journal(settings: Settings, channels: Channels) -> int:
+    from streams.journal.role import run_journal as run_role  # noqa: PLC0415 - see above
+
+    if not uvloop.run(is_over_before_end(wait_for_topics(settings, channels))):
+        return 0
+    return run_role(settings)
+
+
 async def wait_for_topics(
     settings: Settings, channels: Channels | None = None, timeout_s: float = TOPICS_TIMEOUT_S
 ) -> None:

@@ -21,7 +21,7 @@ _LOCK: Final = 0x534C5549
 
 def migrate(connection: Connection) -> None:
     """Bring the tables to this version. The caller's transaction ends it: a process that dies leaves nothing half."""
-    _lock(connection)
+    lock(connection)
     config = Config()
     config.set_main_option("script_location", str(Path(journal.migrations.__path__[0])))
     config.attributes["connection"] = connection
@@ -35,7 +35,7 @@ async def make_months(connection: AsyncConnection, months: Iterable[Month]) -> N
 
 
 def _make_months(connection: Connection, months: list[Month]) -> None:
-    _lock(connection)
+    lock(connection)
     for month in months:
         for table in MONTHLY_TABLES:
             connection.execute(
@@ -46,6 +46,7 @@ def _make_months(connection: Connection, months: list[Month]) -> None:
             )
 
 
-def _lock(connection: Connection) -> None:
+def lock(connection: Connection) -> None:
+    """Wait for other processes that make or drop tables; until the transaction ends."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        connection.execute(text(f"SELECT pg_advisory_xactlock({_LOCK})"))

@@ -79,7 +79,7 @@ BODIES = Table(
     text("kind", "`request`: of a request or a dead letter; `rejected`: of a rejected record", primary_key=True),
     text("id", "The request's id; of a rejected record, `topic|partition|offset` of the original", primary_key=True),
     text("form", "`plain`; `encrypted`; `reduced`: without members that may name people"),
-    content("body", "The body's bytes, or what of them is kept; encrypted: a Fernet token"),
+    content("body", "The body's bytes, or what of them is kept; encrypted: as journal/rows/keeper.py says"),
     small("bytes", "Bytes of the original body"),
     index_of_retention(),
     comment="Bodies, apart from what lists show. What of them is kept is `SLUICE_JOURNAL_PERSONAL`'s choice",
@@ -129,10 +129,10 @@ GATES = Table(
     "gates",
     METADATA,
     text("destination", "As in `requests`", primary_key=True),
-    small("shard", "The shard of the destination", primary_key=True),
+    text("scope", "The shard of the destination, or `shard|stock`, `shard|stock|location`", primary_key=True),
     number("opens_ms", "Nothing is sent before, because the far side asked for quiet; 0: it never did"),
     *proof_columns(),
-    comment="When each destination may be sent to again, by `deliveries.permits`. The latest of its shards counts",
+    comment="When each destination may be sent to again, by `deliveries.permits`. The latest of its rows counts",
 )
 
 DEAD_LETTERS = Table(
@@ -148,7 +148,7 @@ DEAD_LETTERS = Table(
     text("touchpoint", "As in `requests`"),
     text("lane", "Its lane"),
     text("kind", "`dead`: given up, may be redriven; `refused`: its order goes by that; empty: only its end is known"),
-    number("died_ms", "When it was given up or refused"),
+    number("died_ms", "When it was given up or refused; 0: only its end is known"),
     small("attempts", "Attempts by then"),
     number("first_ms", "Its first attempt; 0: there was none"),
     number("last_ms", "Its last attempt", nullable=True),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROLES = ("gateway", "orders", "inventory", "delivery")
+"""Roles that had names of their own before `sluice run`."""
 _HELP = ("-h", "--help")
 
 
@@ -93,6 +94,17 @@ def _streams_command(name: str, does: str) -> None:
 _streams_command("orders", "decide every command of every order")
 _streams_command("inventory", "keep the stock of every channel")
 _streams_command("delivery", "send everything that leaves Sluice")
+
+
+@run.command(short_help="Follow the topics into the journal's database.")
+@role_options
+@admin_options
+def journal(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
+    """Run the journal role: follow the topics into a database, for people who look for an order."""
+    from sluice.roles import run_journal
+
+    settings, channels, _hang_ups = _prepare(increff_port, marketplace_port, overrides)
+    sys.exit(run_journal(settings, channels))
 
 
 class MainGroup(ReadableGroup):

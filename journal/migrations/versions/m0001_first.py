@@ -79,10 +79,9 @@ def _orders() -> None:
         (
             "order_key:text received_ms:bigint kind:text channel:text code:text state:text state_since_ms:bigint "
             "is_open:boolean is_forgotten:boolean sequence:bigint last_fact:text last_fact_ms:bigint "
-            "created_ms:bigint location:text? due_ms:bigint? on_hold:boolean order_type:text? "
-            "payment_method:text? forward_code:text? line_count:integer units:bigint units_open:bigint "
-            "units_packed:bigint units_cancelled:bigint stuck_step:text? stuck_since_ms:bigint? partition:integer "
-            "record_offset:bigint"
+            "location:text? due_ms:bigint? order_type:text? payment_method:text? forward_code:text? "
+            "line_count:integer? units:bigint? units_open:bigint? units_packed:bigint? units_cancelled:bigint? "
+            "stuck_step:text? stuck_since_ms:bigint? partition:integer record_offset:bigint"
         ),
         key=("order_key", "received_ms"),
         monthly=True,
@@ -156,8 +155,8 @@ def _deliveries() -> None:
     _index("waiting_order_key", "waiting", ["order_key"])
     _table(
         "gates",
-        ("destination:text shard:integer opens_ms:bigint partition:integer record_offset:bigint"),
-        key=("destination", "shard"),
+        ("destination:text scope:text opens_ms:bigint partition:integer record_offset:bigint"),
+        key=("destination", "scope"),
     )
     _table(
         "dead_letters",

@@ -1,0 +1,287 @@
+"""Follows the topics into the journal: reads a batch, writes its rows and offsets in one transaction, tells Kafka.
+
+The consumer goes by the offsets of the database: at each assignment it claims its partitions there and seeks to them.
+Kafka's offsets are a hint for tools that show lag. A process that was stopped and comes back has an older claim than
+the one that owns its partition now, so its batch is not written; Kafka says whether it is still a member before it
+claims anything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import IllegalStateError, KafkaError
+from sqlalchemy.exc import SQLAlchemyError
+
+from journal.rows.batch import Batch
+from journal.rows.keeper import Keeper
+from journal.rows.reader import PartitionReader
+from journal.rows.sources import SOURCES
+from journal.store.writing import Claimed, LostError, Move, Place, Writer
+from streams.journal.metrics import JournalMetrics
+from topics.configuration.settings import Settings
+from topics.kafka import clients
+from topics.kafka.catalogue import BY_NAME
+
+log = logging.getLogger(__name__)
+
+BATCH_RECORDS_MAX: Final = 2_000
+"""Records of one transaction: beyond it a row costs no less, and the process stands still for longer."""
+FETCH_BYTES_MAX: Final = 16 << 20
+"""Fetched in one answer: what waits in memory is bounded by some of these."""
+PARTITION_FETCH_BYTES: Final = 1 << 20
+"""Most bytes of one partition in it, unless its first record alone is larger."""
+POLL_MS: Final = 200
+"""How long a loop waits for records: a changed assignment is seen after that."""
+HINT_S: Final = 5.0
+"""How often Kafka learns the offsets."""
+RETRY_S: Final = 0.5
+"""Between attempts to reach the database or Kafka."""
+SESSION_S: Final = 10.0
+"""After so long without a heartbeat another process takes a partition over."""
+REBALANCE_S: Final = 30.0
+"""In which a process ends its batch when another joins."""
+STUCK_S: Final = 10.0
+"""A loop that has not come round for so long is no longer ready."""
+
+
+@dataclass(slots=True)
+class Followed:
+    """A partition that this process reads. `stored`: the offset in the database; `next`: the next record to read."""
+
+    place: Place
+    reader: PartitionReader
+    claim: int
+    stored: int
+    next: int
+    record_ms: int = 0
+
+
+class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped to mypy
+    """Follows all topics of the journal, until it is cancelled."""
+
+    def __init__(self, settings: Settings, writer: Writer, keeper: Keeper, metrics: JournalMetrics) -> None:
+        self._settings = settings
+        self._writer = writer
+        self._keeper = keeper
+        self._metrics = metrics
+        self._names = {BY_NAME[topic].full_name(settings.topic_prefix): topic for topic in SOURCES}
+        self._assigned: set[TopicPartition] = set()
+        self._followed: dict[TopicPartition, Followed] = {}
+        self._was_lost = False
+        """Whether a batch was lost since Kafka last confirmed the membership."""
+        self._trouble: str | None = "starting"
+        self._came_round_s = time.monotonic()
+        self._behind_ms: int | None = None
+        """Time of the last record read, where there are more; None: everything is read."""
+        self._hinted_s = 0.0
+        self._hints: dict[TopicPartition, int] = {}
+        """Offsets that are stored, for Kafka."""
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        for tp in revoked:
+            self._followed.pop(tp, None)
+            self._assigned.discard(tp)
+            self._hints.pop(tp, None)
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        self._assigned = set(assigned)
+        self._was_lost = False
+
+    async def run(self) -> None:
+        """Follow until it is cancelled, through outages of Kafka and of the database."""
+        while True:
+            try:
+                with clients.cancelled_calls_fail():
+                    await self._follow()
+            except (KafkaError, OSError) as error:
+                self._trouble = f"Kafka cannot be read: {error!r}"
+                log.warning("journal interrupted: %r", error)
+                await asyncio.sleep(RETRY_S)
+
+    def not_ready(self) -> str | None:
+        """The reason why it does not follow now, for /ready."""
+        if self._trouble is None and time.monotonic() - self._came_round_s > STUCK_S:
+            return f"nothing was read or written for {time.monotonic() - self._came_round_s:.0f} s"
+        return self._trouble
+
+    def age_s(self) -> float:
+        """How far the journal is behind the partitions of this process."""
+        waited_s = time.monotonic() - self._came_round_s
+        behind_s = 0.0 if self._behind_ms is None else time.time() - self._behind_ms / 1000
+        return max(behind_s, waited_s if waited_s > 1 else 0.0)
+
+    async def _follow(self) -> None:
+        """Follow with one consumer until Kafka fails."""
+        consumer = self._consumer()
+        consumer.subscribe(topics=list(self._names), listener=self)
+        try:
+            await consumer.start()
+            while True:
+                if not await self._take_over(consumer):
+                    continue
+                chunks = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS_MAX)
+                if chunks:
+                    await self._write(chunks)
+                self._notice_round(consumer)
+                await self._hint(consumer)
+        finally:
+            self._followed.clear()
+            self._assigned.clear()
+            self._hints.clear()
+            await clients.close(consumer)
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        return clients.consumer(
+            self._settings,
+            f"journal-{self._settings.instance}",
+            prompt=True,
+            partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            rebalance_timeout_s=REBALANCE_S,
+            group_id=f"{self._settings.topic_prefix}.journal",
+            fetch_max_bytes=FETCH_BYTES_MAX,
+            session_timeout_ms=int(SESSION_S * 1000),
+            heartbeat_interval_ms=int(SESSION_S * 1000 / 4),
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+        )
+
+    async def _take_over(self, consumer: AIOKafkaConsumer) -> bool:
+        """Claim partitions that are new here, and seek to where they go on. Returns whether the round may go on."""
+        if self._was_lost and not await self._is_member(consumer):
+            await asyncio.sleep(RETRY_S)
+            return True  # the next fetch lets the consumer join again
+        self._was_lost = False
+        new = self._assigned - self._followed.keys()
+        if not new:
+            return True
+        places = {tp: Place(self._names[tp.topic], tp.partition) for tp in new}
+        try:
+            claimed = await self._writer.claim(places.values())
+        except (SQLAlchemyError, OSError) as error:
+            await self._database_failed(error)
+            return False
+        for tp in new & self._assigned:
+            self._begin(consumer, tp, places[tp], claimed[places[tp]])
+        return True
+
+    def _begin(self, consumer: AIOKafkaConsumer, tp: TopicPartition, place: Place, claimed: Claimed) -> None:
+        try:
+            consumer.seek(tp, claimed.next_offset)
+        except IllegalStateError:
+            return  # it was revoked meanwhile
+        reader = SOURCES[place.topic](tp.partition, claimed.memory, self._keeper, self._settings.partitions)
+        self._hints[tp] = claimed.next_offset
+        self._followed[tp] = Followed(place, reader, claimed.claim, claimed.next_offset, claimed.next_offset)
+
+    async def _write(self, chunks: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        began_s = time.monotonic()
+        batch, moved, oldest_ms = Batch(), [], None
+        for tp, records in chunks.items():
+            followed = self._followed.get(tp)
+            if followed is None:
+                continue  # fetched before it was claimed here
+            read = followed.reader.read
+            for record in records:
+                if record.offset >= followed.next:
+                    read(record, batch)
+            first, last = records[0], records[-1]
+            followed.next, followed.record_ms = max(followed.next, last.offset + 1), last.timestamp
+            oldest_ms = first.timestamp if oldest_ms is None else min(oldest_ms, first.timestamp)
+            self._metrics.records.labels(followed.place.topic).inc(len(records))
+            moved.append(followed)
+        if not moved:
+            return
+        moves = [_move(followed) for followed in moved]
+        try:
+            await self._writer.write(batch, moves)
+        except LostError as error:
+            log.warning("a batch was not written: %s", error)
+            self._metrics.lost.inc()
+            self._was_lost = True
+            self._followed.clear()
+            return
+        except (SQLAlchemyError, OSError) as error:
+            self._metrics.failed.inc()
+            await self._database_failed(error)
+            return
+        for followed in moved:
+            followed.stored = followed.next
+        self._hints |= {tp: self._followed[tp].stored for tp in chunks if tp in self._followed}
+        for table, count in batch.counts().items():
+            self._metrics.rows.labels(table).inc(count)
+        self._metrics.batch_seconds.observe(time.monotonic() - began_s)
+        self._metrics.delay_seconds.observe(max(0.0, time.time() - (oldest_ms or 0) / 1000))
+
+    async def _database_failed(self, error: Exception) -> None:
+        """Wait, and begin again from what is stored. A pause does not make it lose its partitions."""
+        self._followed.clear()
+        if self._trouble is None or not self._trouble.startswith("the database"):
+            log.warning("the journal's database failed, and is tried again: %s", _said(error))
+        self._trouble = f"the database failed: {type(error).__name__}"
+        await asyncio.sleep(RETRY_S)
+
+    def _notice_round(self, consumer: AIOKafkaConsumer) -> None:
+        """Note how far the journal is behind, now that all that was fetched is written."""
+        lags: dict[str, int] = dict.fromkeys(SOURCES, 0)
+        behind: list[int] = []
+        for tp, followed in self._followed.items():
+            end = consumer.highwater(tp)
+            lag = max(0, (end or 0) - followed.next)
+            lags[followed.place.topic] += lag
+            if lag and followed.record_ms:
+                behind.append(followed.record_ms)
+        for topic, lag in lags.items():
+            self._metrics.lag.labels(topic).set(lag)
+        self._metrics.partitions.set(len(self._followed))
+        self._behind_ms = min(behind, default=None)
+        self._came_round_s = time.monotonic()
+        if self._trouble is not None and self._assigned:
+            log.info("the journal follows %d partitions", len(self._followed))
+            self._trouble = None
+
+    async def _is_member(self, consumer: AIOKafkaConsumer) -> bool:
+        """Whether Kafka still counts this process as the owner of its partitions."""
+        return await self._commit(consumer)
+
+    async def _hint(self, consumer: AIOKafkaConsumer) -> None:
+        if time.monotonic() < self._hinted_s + HINT_S:
+            return
+        self._hinted_s = time.monotonic()
+        await self.before_hint()
+        await self._commit(consumer)
+
+    async def _commit(self, consumer: AIOKafkaConsumer) -> bool:
+        if not self._hints:
+            return True
+        try:
+            await consumer.commit(self._hints)
+        except (KafkaError, IllegalStateError) as error:
+            log.debug("Kafka did not take the offsets: %r", error)
+            return False
+        return True
+
+    async def before_hint(self) -> None:
+        """Step for tests, which end the process there."""
+
+
+def _move(followed: Followed) -> Move:
+    return Move(
+        place=followed.place,
+        claim=followed.claim,
+        from_offset=followed.stored,
+        to_offset=followed.next,
+        memory=followed.reader.remembered(),
+        record_ms=followed.record_ms,
+    )
+
+
+def _said(error: Exception) -> str:
+    """The words of the database, without the statement and its values."""
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
