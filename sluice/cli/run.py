@@ -103,7 +103,7 @@ def journal(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
     """Run the journal role: follow the topics into a database, for people who look for an order."""
     from sluice.roles import run_journal
 
-    settings, channels, _hang_ups = _prepare(increff_port, marketplace_port, overrides)
+    settings, channels, _hang_ups = _prepare("journal", increff_port, marketplace_port, overrides)
     sys.exit(run_journal(settings, channels))
 
 
