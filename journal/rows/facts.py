@@ -167,7 +167,7 @@ def _begin(batch: Batch, order_key: str, received_ms: int) -> None:
 
 
 def _order_row(fact: _Fact, name: str, row: Row) -> Row:
-    """The members of its order that a fact says. None: it says nothing. `has_moved`: the state changed in this batch."""
+    """The members of its order that a fact says; None: nothing. `has_moved`: the state changed in this batch."""
     if fact.returnOrderCode is not None:
         kind, code, ends = "return", fact.returnOrderCode, RETURN_ENDS
     elif fact.manifestId is not None:
