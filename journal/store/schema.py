@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ _LOCK: Final = 0x534C5549
 def migrate(connection: Connection) -> None:
     """Bring the tables to this version. The caller's transaction ends it: a process that dies leaves nothing half."""
     lock(connection)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs each step of finding that there is nothing to do
     config = Config()
     config.set_main_option("script_location", str(Path(journal.migrations.__path__[0])))
     config.attributes["connection"] = connection
@@ -49,4 +51,4 @@ def _make_months(connection: Connection, months: list[Month]) -> None:
 def lock(connection: Connection) -> None:
     """Wait for other processes that make or drop tables; until the transaction ends."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xactlock({_LOCK})"))
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))

@@ -146,6 +146,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             partition_fetch_bytes=PARTITION_FETCH_BYTES,
             rebalance_timeout_s=REBALANCE_S,
             group_id=f"{self._settings.topic_prefix}.journal",
+            group_instance_id=f"journal-{self._settings.instance}",  # a restart gets its partitions back at once
             fetch_max_bytes=FETCH_BYTES_MAX,
             session_timeout_ms=int(SESSION_S * 1000),
             heartbeat_interval_ms=int(SESSION_S * 1000 / 4),
@@ -223,7 +224,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         """Wait, and begin again from what is stored. A pause does not make it lose its partitions."""
         self._followed.clear()
         if self._trouble is None or not self._trouble.startswith("the database"):
-            log.warning("the journal's database failed, and is tried again: %s", _said(error))
+            log.warning("the journal's database failed, and is tried again: %s", said(error))
         self._trouble = f"the database failed: {type(error).__name__}"
         await asyncio.sleep(RETRY_S)
 
@@ -282,6 +283,6 @@ def _move(followed: Followed) -> Move:
     )
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """The words of the database, without the statement and its values."""
     return str(getattr(error, "orig", None) or error).splitlines()[0]

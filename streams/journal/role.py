@@ -15,7 +15,7 @@ from journal.rows.keeper import Keeper, Personal
 from journal.store.database import journal_url, open_database
 from journal.store.retention import Retention
 from journal.store.writing import Writer
-from streams.journal.follower import RETRY_S, Follower
+from streams.journal.follower import RETRY_S, Follower, said
 from streams.journal.metrics import JournalMetrics
 from streams.runtime.admin import Admin
 from topics.configuration.errors import ConfigurationError
@@ -84,12 +84,16 @@ async def _run(settings: Settings) -> int:
 
 async def _prepared(writer: Writer, follower: Follower) -> None:
     """Make the tables, when the database answers, and follow."""
+    logged = ""
     while True:
         try:
             await writer.prepare()
             break
         except (SQLAlchemyError, OSError) as error:
-            log.warning("the journal's database cannot be used yet: %s", getattr(error, "orig", None) or error)
+            why = said(error)
+            if why != logged:
+                log.warning("the journal's database cannot be used yet: %s", why)
+                logged = why
             await asyncio.sleep(RETRY_S)
     await follower.run()
 
@@ -102,4 +106,4 @@ async def _keep_small(settings: Settings, retention: Retention, metrics: Journal
             deleted = await retention.delete_before(int(time.time() * 1000) - settings.journal_days * DAY_MS)
             metrics.deleted.inc(deleted)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("retention did not end: %s", getattr(error, "orig", None) or error)
+            log.warning("retention did not end: %s", said(error))

@@ -13,8 +13,8 @@ from journal.rows.batch import Batch
 from journal.rows.keeper import Keeper, Personal
 from journal.store.database import journal_url, open_database
 from journal.store.writing import LostError, Move, Place, Writer
-from tests.support.journal_records import Play, in_batches
-from tests.support.journal_store import Content, StoredJournal, content_of
+from tests.support.journal.records import Play, in_batches
+from tests.support.journal.store import Content, StoredJournal, content_of
 
 ORDERS = 60
 Open = Callable[[str], AsyncEngine]

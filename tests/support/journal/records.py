@@ -249,7 +249,7 @@ class Play:
     def _put(
         self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers, at: int = BEGIN_MS
     ) -> None:
-        if topic == "deliveries.outbox" and key == OWNER_KEY:
+        if key == OWNER_KEY:
             headers = (*headers, (MADE_BY, b"%d/0" % self._epoch))
         self.records.append(Made(topic, partition, key, value, headers, at))
 
