@@ -1,13 +1,16 @@
-"""The generated part of docs/journal.md: `python -m journal.documents docs` writes docs/journal-tables.md."""
+"""Generated pages: `python -m journal.documents docs` writes docs/journal-tables.md and docs/story.md."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Table
 
+from journal.story.account import PARTS
+from journal.story.causes import CAUSES, PRECEDENCE
 from journal.tables.catalogue import MONTHLY_TABLES, TABLES
 from topics.documents.markdown import document, table
 
@@ -46,8 +49,57 @@ def _type_of(kind: object) -> str:
     return {"BIGINT": "number", "INTEGER": "number", "BOOLEAN": "yes or no", "TEXT": "text", "BLOB": "bytes"}[str(kind)]
 
 
+_STORY: Final = """\
+`sluice order CODE` and `GET /api/orders/CODE` tell the story of an order, a return or a manifest: what it is, what it
+waits for, and where its time went. One function tells it from the rows of the [journal](journal.md),
+`journal.story.story`, so all who show it say the same. It has a clock as its argument, and asks nobody."""
+_CAUSES: Final = """\
+## What an order waits for
+
+Each request that waits has one cause, and the order that of its waits which comes first in the sequence below. A wait
+has a sentence, its proof (the record that shows it, as topic, partition and offset), since when it lasts, until when
+(if anybody knows), and what an operator may do, with the command. Facts for subscribers hold up no order, and are no
+wait of it."""
+_PRECEDENCE: Final = """\
+Of several causes the first in this sequence counts: {names}. First is what makes all else uncertain, then what only a
+person ends, then what holds up requests, then what the other sides owe. A request behind another has no cause of its
+own: what holds up the first of its lane is told with it."""
+_ACCOUNT: Final = """\
+## Where its time went
+
+The time account splits the life of an order, from its first record to its end or until now, into parts that add up to
+the whole. Each moment belongs to one part: of those that hold it to the first of this table. So a lane that is held
+while its destination is down counts as the operator's: when the destination is up again, it would wait all the same."""
+_LIMITS: Final = """\
+How long a far side asked for quiet is known of the last time alone; before, the time after a throttled attempt counts
+as quiet. What a request waited for its turn between two attempts counts as back-off."""
+
+
+def story_page() -> str:
+    names = ", ".join(f"`{cause.name}`" for cause in PRECEDENCE)
+    causes = ((str(one.number), f"`{one.name}`", one.meaning, one.ends) for one in CAUSES)
+    return document(
+        [
+            _GENERATED,
+            "# What does an order wait for, and where did its time go?",
+            _STORY,
+            _CAUSES,
+            table(("", "cause", "meaning", "ends when"), causes),
+            _PRECEDENCE.format(names=names),
+            _ACCOUNT,
+            table(("part", "the order"), ((f"`{part}`", meaning) for part, meaning in PARTS.items())),
+            _LIMITS,
+        ]
+    )
+
+
+STORY_NAME: Final = "story.md"
+PAGES: Final[Mapping[str, Callable[[], str]]] = {NAME: tables_page, STORY_NAME: story_page}
+
+
 def write(directory: Path) -> None:
-    (directory / NAME).write_text(tables_page(), encoding="utf-8")
+    for name, page in PAGES.items():
+        (directory / name).write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.stack import Stack, create_order
 from tests.support.eventually import eventually
-from tests.support.logs import CANARY, marked, read_lines
+from tests.support.logs.lines import CANARY, marked, read_lines
 
 ROLES = ("gateway", "orders", "delivery", "inventory")
 AWAY, BACK = "kafka-away", "kafka-back"

@@ -36,7 +36,7 @@ BOUNDS = {
     # `compiled` is below all others: each package imports it first.
     # `logs` is a room of its own: clients, which notice outages, and all roles write lines of one catalogue.
     "topics": (16, 9, 42),
-    "journal": (5, 4, 6),
+    "journal": (6, 4, 7),
     # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.
     "gateway": (13, 6, 39),
     # `preparing` waits between steps, which the pure `decide` cannot.

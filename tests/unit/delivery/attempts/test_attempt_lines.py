@@ -9,7 +9,7 @@ import pytest
 
 from streams.delivery.attempts.attempt import attempt_once
 from streams.delivery.ports import Answer, Call
-from tests.support.logs import CANARY, marked, read_lines, written
+from tests.support.logs.lines import CANARY, marked, read_lines, written
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
 

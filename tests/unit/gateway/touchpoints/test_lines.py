@@ -11,7 +11,7 @@ from yarl import URL
 from gateway.http.answers import QUOTED
 from gateway.ports import Outgoing
 from tests.fakes.gateway import FakeKafka, gateway, headers_for
-from tests.support.logs import CANARY, PERSONAL, marked, read_lines
+from tests.support.logs.lines import CANARY, PERSONAL, marked, read_lines
 from topics.api.routes import full_path
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME

@@ -8,7 +8,7 @@ import orjson
 
 from streams.runtime.rejected import log_set_aside
 from streams.runtime.role import Record
-from tests.support.logs import CANARY, marked, read_lines, written
+from tests.support.logs.lines import CANARY, marked, read_lines, written
 from tests.support.orders import CHANNEL
 from tests.support.orders_log import Logs
 from topics.contract.sample_files import sample

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support.logs import CANARY, read_lines, written
+from tests.support.logs.lines import CANARY, read_lines, written
 from topics.logs import lines, setup
 from topics.logs.catalogue import ATTEMPT, EVENTS, FIELDS, KAFKA_BACK, MESSAGE, SET_ASIDE, SHARED
 from topics.logs.lines import LEVELS, STRICT_VARIABLE, Lines, Moments, write_line
