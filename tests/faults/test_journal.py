@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.journal.postgres import NoPostgresError, has_postgres, postgres
 from tests.support.eventually import eventually
 from tests.support.journal.crash_points.steps import STEPS
 from tests.support.journal.lab import JournalLab
-from tests.support.journal.postgres import NoPostgresError, has_postgres, postgres
 from tests.support.kafka import Kafka
 
 KILLS = int(os.environ.get("SLUICE_TEST_JOURNAL_KILLS", "1"))

@@ -26,7 +26,7 @@ from topics.compiled import FORM
 from topics.configuration.channels_file import load_channels
 from topics.configuration.settings import load_settings
 
-STREAMS = ("orders", "delivery", "inventory")
+STREAMS = ("orders", "delivery", "inventory", "journal")
 SANDBOXES = ("increff", "marketplace")
 GATEWAYS_MAX = 16
 """Gateway processes: as many as `replies` has partitions, so that each reads one of its own."""

@@ -10,13 +10,13 @@ import pytest_asyncio
 from sqlalchemy import Table, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bench.journal.postgres import NoPostgresError, postgres
 from journal.store.database import journal_url, open_database
 from journal.store.retention import Retention
 from journal.tables.base import Month, month_of
 from journal.tables.catalogue import MONTHLY_TABLES
 from journal.tables.incidents import STOCK_EVENTS
 from journal.tables.orders import FACTS, IDS, ORDERS
-from tests.support.journal.postgres import NoPostgresError, postgres
 from tests.support.journal.records import BEGIN_MS, DAY_MS, Play, in_batches
 from tests.support.journal.store import StoredJournal, content_of
 

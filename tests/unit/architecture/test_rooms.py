@@ -48,7 +48,7 @@ BOUNDS = {
     "streams.inventory": (8, 5, 12),
     "sluice": (7, 4, 9),
     "sluice.dev": (8, 3, 7),
-    "bench": (11, 4, 20),
+    "bench": (12, 4, 21),
 }
 """What each package has at most. Raise one only with a reason: an arrow more is a room that is harder to know alone."""
 

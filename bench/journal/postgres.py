@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own, from Debian's package, on a free port and in a directory that goes with it."""
+"""A PostgreSQL for tests and benchmarks, from Debian's package: on a free port, in a directory that goes with it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _user() -> str | None:
 
 
 def _run(program: Path, *arguments: str, user: str | None) -> None:
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own command
         [program, *arguments], user=user, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
     if done.returncode:
