@@ -113,6 +113,7 @@ def _request_row(
         "lane": request.lane,
         "sequence": request.sequence,
         "created_ms": request.created_ms,
+        "written_ms": record.timestamp,
         "is_relay": request.relay,
         "deadline_ms": request.deadline_ms,
         "is_hold": request.hold,

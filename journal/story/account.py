@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from journal.story.history import Told, holds_of
-from journal.story.rows import AttemptRow, DeadLetterRow, RequestRow, Rows, WaitingRow
+from journal.story.rows import AttemptRow, DeadLetterRow, RequestRow, Rows
 from journal.story.words import SUBSCRIPTION
 from topics.values import Value
 
@@ -28,7 +28,7 @@ PARTS: Final = {
     DOWN: "a far side was down",
     BACK_OFF: "the pause after an attempt that failed",
     BUDGET: "a request waited for its turn",
-    DECIDING: "until Sluice had decided and made the first request",
+    DECIDING: "a command waited for its decision, until its request was written",
     HOLD: "on hold by the marketplace",
     FAR_SIDE: "the other side worked on it: everything else",
 }
@@ -71,7 +71,7 @@ def account_of(rows: Rows, facts: list[Told], now_ms: int, *, waits: bool) -> Ac
     order = rows.order
     begin_ms = order.received_ms
     end_ms = max(begin_ms, now_ms if waits or order.is_open else min(_end_ms(rows), now_ms))
-    spans = tuple(_swept(_held(rows, facts, begin_ms, end_ms), begin_ms, end_ms))
+    spans = tuple(_swept(_held(rows, facts, end_ms), begin_ms, end_ms))
     parts = dict.fromkeys(PARTS, 0)
     for span in spans:
         parts[span.part] += span.end_ms - span.begin_ms
@@ -111,15 +111,14 @@ def _first(counts: dict[str, int]) -> str:
     return next((part for part in PARTS if counts[part]), FAR_SIDE)
 
 
-def _held(rows: Rows, facts: list[Told], begin_ms: int, end_ms: int) -> Iterator[Span]:
+def _held(rows: Rows, facts: list[Told], end_ms: int) -> Iterator[Span]:
     """Stretches with what holds them; they may overlap, and reach beyond the life."""
     for fact, ended_ms in holds_of(facts):
         yield Span(fact.row.at_ms, end_ms if ended_ms is None else ended_ms, HOLD)
     yield from _rejected(facts, end_ms)
     requests = _requests_of(rows)
-    first_ms = min((_made_ms(rows, one) for one in requests), default=None)
-    if first_ms is not None:
-        yield Span(begin_ms, first_ms, DECIDING)
+    for request in requests:
+        yield Span(request.created_ms, request.written_ms, DECIDING)
     yield from _lanes(rows, requests, end_ms)
 
 
@@ -141,16 +140,6 @@ def _requests_of(rows: Rows) -> list[RequestRow]:
     return sorted(found, key=lambda one: (one.created_ms, one.sequence, one.request_id))
 
 
-def _made_ms(rows: Rows, request: RequestRow) -> int:
-    """When delivery had the request, as far as it is known."""
-    row = _waiting(rows, request)
-    return request.created_ms if row is None else max(request.created_ms, row.queued_ms)
-
-
-def _waiting(rows: Rows, request: RequestRow) -> WaitingRow | None:
-    return next((row for row in rows.waiting if row.request_id == request.request_id), None)
-
-
 def _lanes(rows: Rows, requests: list[RequestRow], end_ms: int) -> Iterator[Span]:
     attempts: dict[str, list[AttemptRow]] = defaultdict(list)
     for attempt in rows.attempts:
@@ -162,7 +151,7 @@ def _lanes(rows: Rows, requests: list[RequestRow], end_ms: int) -> Iterator[Span
         made = sorted(attempts[request.request_id], key=lambda one: (one.at_ms, one.number))
         is_waiting = request.request_id in waiting
         left_ms = end_ms if is_waiting else _left_ms(request, made, letters.get(request.request_id))
-        begin_ms = max(_made_ms(rows, request), free_ms.get(request.lane, 0))
+        begin_ms = max(request.written_ms, free_ms.get(request.lane, 0))
         for gap in _gaps(made, letters.get(request.request_id), begin_ms, left_ms):
             yield gap
             yield from _overlaid(rows, request, gap)

@@ -50,6 +50,7 @@ class RequestRow(Value, frozen=True, kw_only=True):
     lane: str
     sequence: int
     created_ms: int
+    written_ms: int
     partition: int
     record_offset: int
 

@@ -107,8 +107,8 @@ def _deliveries() -> None:
         "requests",
         (
             "order_key:text received_ms:bigint request_id:text channel:text subject:text destination:text "
-            "shard:integer touchpoint:text lane:text sequence:bigint created_ms:bigint is_relay:boolean "
-            "deadline_ms:bigint? is_hold:boolean is_again:boolean takes_place_of:text epoch:bigint "
+            "shard:integer touchpoint:text lane:text sequence:bigint created_ms:bigint written_ms:bigint "
+            "is_relay:boolean deadline_ms:bigint? is_hold:boolean is_again:boolean takes_place_of:text epoch:bigint "
             "command_offset:bigint body_bytes:integer partition:integer record_offset:bigint"
         ),
         key=("order_key", "received_ms", "request_id"),

@@ -52,7 +52,10 @@ def histories(draw: st.DrawFn) -> Rows:
     def of(name: str) -> dict[str, Any]:
         return {"destination": where[name], "lane": lanes[name]}
 
-    requests = [request(name, **of(name), created_ms=draw(TIME), sequence=draw(st.integers(0, 3))) for name in names]
+    requests = [
+        request(name, **of(name), created_ms=draw(TIME), written_ms=draw(TIME), sequence=draw(st.integers(0, 3)))
+        for name in names
+    ]
     attempts = [
         attempt(
             name,

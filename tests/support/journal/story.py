@@ -97,6 +97,7 @@ def request(name: str = "r-1", **changes: Any) -> RequestRow:
         "lane": "increff|demo|O-1",
         "sequence": 1,
         "created_ms": RECEIVED_MS,
+        "written_ms": RECEIVED_MS,
         "partition": 3,
         "record_offset": 50,
     }

@@ -24,9 +24,10 @@ def parts(rows: Rows, now_ms: int = NOW_MS) -> dict[str, int]:
 
 
 def test_an_order_that_goes_well() -> None:
-    """A second for its turn, a tenth to be sent; the rest is Increff's."""
-    rows = Rows(order=order(state="SUBMITTED"), requests=[request()], attempts=[attempt("r-1", 1, 1_000, **SENT)])
-    assert parts(rows) == {"budget": 1_000, "far-side": 599_000}
+    """Forty milliseconds for its decision, the rest of a second for its turn; then it is Increff's."""
+    asked = request(written_ms=RECEIVED_MS + 40)
+    rows = Rows(order=order(state="SUBMITTED"), requests=[asked], attempts=[attempt("r-1", 1, 1_000, **SENT)])
+    assert parts(rows) == {"deciding": 40, "budget": 960, "far-side": 599_000}
 
 
 def test_failures_a_retry_after_and_an_outage() -> None:
@@ -86,7 +87,7 @@ def test_a_lane_that_waits_for_an_operator_now() -> None:
         waiting=[waiting(is_held=True, attempts=1, last_ms=RECEIVED_MS)],
         dead_letters=[letter(holds_lane=True, died_ms=RECEIVED_MS + 100)],
     )
-    assert parts(rows) == {"operator": 599_900, "deciding": 10, "far-side": 90}
+    assert parts(rows) == {"operator": 599_900, "far-side": 100}
 
 
 def test_what_waits_now_counts_until_now() -> None:
@@ -105,9 +106,9 @@ def test_what_waits_now_counts_until_now() -> None:
         destination="increff", shard=0, since_ms=NOW_MS - 50_000, opens_ms=NOW_MS + 1, partition=0, record_offset=1
     )
     rows = Rows(order=order(), requests=[request()], waiting=[waiting()], pauses=[pause], quiets=[quiet])
-    assert parts(rows) == {"deciding": 10, "budget": 599_990 - 100_000, "operator": 60_000, "quiet": 40_000}
+    assert parts(rows) == {"budget": 500_000, "operator": 60_000, "quiet": 40_000}
     spans = story_of(rows).account.spans
-    assert [span.part for span in spans] == ["deciding", "budget", "operator", "quiet"]
+    assert [span.part for span in spans] == ["budget", "operator", "quiet"]
 
 
 def test_a_hold_that_ended_and_one_that_lasts() -> None:
