@@ -20,7 +20,8 @@ RETURN_ENDS: Final = frozenset({"REJECTED", "CANCELLED", "REFUSED", "COMPLETED"}
 _MANIFEST_STATES: Final = {"manifest-created": "MANIFESTED", "manifest-refused": "REFUSED"}
 CREATED, FORGOTTEN, STUCK, UNSTUCK = "order-created", "order-forgotten", "order-stuck", "order-unstuck"
 RECENT_MAX: Final = 20_000
-"""Orders and events of a partition whose ids were added lately: their next facts need not add them again."""
+"""Ids of a partition that were added lately, so that the next facts of their orders need not add them again."""
+_Id = tuple[str, str, str, int]
 
 Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -78,7 +79,7 @@ class FactRows(PartitionReader):
     def __init__(self, partition: int, memory: dict[str, Any]) -> None:
         super().__init__(partition, memory)
         self._seen = SeenFacts(memory)
-        self._recent: dict[tuple[str, int] | str, None] = {}
+        self._recent: dict[_Id, None] = {}
 
     def remembered(self) -> dict[str, Any]:
         return self._seen.remembered()
@@ -123,27 +124,21 @@ class FactRows(PartitionReader):
     def _add_ids(
         self, batch: Batch, fact: _Fact, order_key: str, received_ms: int, code: str, kind: str, event_id: str
     ) -> None:
-        if self._is_first((order_key, received_ms)):
-            batch.add_id(code, kind, order_key, received_ms)
-            batch.add_id(fact.forwardOrderCode or "", "forward", order_key, received_ms)
-        event = event_of(event_id.rpartition(".f")[0])
-        if self._is_first(f"{event}\n{order_key}"):
-            batch.add_id(event, "event", order_key, received_ms)
-        if kind == "manifest":
-            batch.add_id(fact.manifestCode or "", "manifest-code", order_key, received_ms)
-            return
-        if fact.shipmentId is not None:
-            batch.add_id(str(fact.shipmentId), "shipment", order_key, received_ms)
+        of_manifest = kind == "manifest"
         for id_, of in (
+            (code, kind),
+            (fact.forwardOrderCode, "forward"),
+            (event_of(event_id.rpartition(".f")[0]), "event"),
+            (None if fact.shipmentId is None else str(fact.shipmentId), "shipment"),
             (fact.shipmentCode, "shipment"),
             (fact.awbNumber, "awb"),
             (fact.invoiceCode, "invoice"),
-            (fact.manifestCode, "manifest-code"),
+            (fact.manifestCode if of_manifest or fact.shipmentCode else None, "manifest-code"),
         ):
-            if id_:
+            if id_ and self._is_first((id_, of, order_key, received_ms)):
                 batch.add_id(id_, of, order_key, received_ms)
 
-    def _is_first(self, name: tuple[str, int] | str) -> bool:
+    def _is_first(self, name: _Id) -> bool:
         recent = self._recent
         if name in recent:
             return False

@@ -81,9 +81,10 @@ class EpochReader(PartitionReader):
 
     def take(self, record: KafkaRecord, batch: Batch) -> None:
         epoch = made_by(record.headers).epoch
-        if self._epochs.is_stale(self.partition, epoch):
-            if not epoch:
-                self.not_ours(record)
+        if not epoch:
+            self.not_ours(record)
+        elif self._epochs.is_stale(self.partition, epoch):
+            return
         elif record.key is not None and record.key != OWNER_KEY:
             self.take_counted(record, record.key, batch)
 

@@ -6,6 +6,7 @@ transactions, with the offsets in them, so the journal reads those records again
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from topics.configuration.private_files import make_private
+from topics.configuration.private_files import make_private, make_private_file
 
 BUSY_S: Final = 10.0
 """How long a writer of SQLite waits for another: a batch takes some tenths of a second."""
@@ -57,6 +58,8 @@ def open_database(url: URL, *, read_only: bool = False) -> AsyncEngine:
 def _open_sqlite(url: URL, *, read_only: bool) -> AsyncEngine:
     if url.database and not read_only:
         make_private(Path(url.database).parent)
+        with suppress(FileExistsError):
+            make_private_file(Path(url.database))  # SQLite's other files are as private as this one
     engine = create_async_engine(url, connect_args={"timeout": BUSY_S})
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
     """A deferred transaction that turns into a writer fails at once where another writes, however long it may wait."""

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select, tuple_, update
+from sqlalchemy import bindparam, literal_column, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from journal.rows.batch import Batch
 from journal.store.schema import make_months, migrate
-from journal.store.statements import add, move_offsets, write_rows
+from journal.store.statements import add, move_offsets, run, write_rows
 from journal.tables.base import Month
 from journal.tables.offsets import OFFSETS
 from topics.records.json_text import read, write
@@ -78,9 +78,9 @@ class Writer:
         async with self._engine.begin() as connection:
             new = {"next_offset": 0, "claim": 0, "memory": "{}", "record_ms": 0}
             rows = [{"topic": place.topic, "partition": place.partition, **new} for place in wanted]
-            await connection.execute(add(connection.dialect.name, OFFSETS), rows)
+            await run(connection, add(connection.dialect.name, OFFSETS), rows)
             named = [{"of_topic": place.topic, "of_partition": place.partition} for place in wanted]
-            await connection.execute(_CLAIM, named)
+            await run(connection, _CLAIM, named)
             stored = await _stored(connection, wanted)
         return {place: Claimed(row.next_offset, row.claim, read(row.memory.encode())) for place, row in stored.items()}
 
@@ -97,7 +97,7 @@ class Writer:
                     raise LostError(f"{move.place.topic}/{move.place.partition} has another owner, or was read further")
             await write_rows(connection, batch)
             await self.between_rows_and_offsets()
-            await connection.execute(move_offsets(), [_moved(move) for move in ordered])
+            await run(connection, move_offsets(), [_moved(move) for move in ordered])
             await self.before_commit()
         await self.after_commit()
 
@@ -126,7 +126,7 @@ class Writer:
 _CLAIM = (
     update(OFFSETS)
     .where(OFFSETS.c.topic == bindparam("of_topic"), OFFSETS.c.partition == bindparam("of_partition"))
-    .values(claim=OFFSETS.c.claim + 1)
+    .values(claim=OFFSETS.c.claim + literal_column("1"))
 )
 
 

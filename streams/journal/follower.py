@@ -1,5 +1,8 @@
 """Follows the topics into the journal: reads a batch, writes its rows and offsets in one transaction, tells Kafka.
 
+While a batch is being written the next one is read. It is written after the one before has been, and never if that was
+not: then everything begins again from what is stored.
+
 The consumer goes by the offsets of the database: at each assignment it claims its partitions there and seeks to them.
 Kafka's offsets are a hint for tools that show lag. A process that was stopped and comes back has an older claim than
 the one that owns its partition now, so its batch is not written; Kafka says whether it is still a member before it
@@ -54,7 +57,8 @@ STUCK_S: Final = 10.0
 
 @dataclass(slots=True)
 class Followed:
-    """A partition that this process reads. `stored`: the offset in the database; `next`: the next record to read."""
+    """A partition that this process reads. `stored`: the offset in the database; `next`: the next record to read;
+    `record_ms`: the time of the last one that was read."""
 
     place: Place
     reader: PartitionReader
@@ -62,6 +66,17 @@ class Followed:
     stored: int
     next: int
     record_ms: int = 0
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch that was read. `oldest_ms`: time of its oldest record; `began_s`: when reading began."""
+
+    batch: Batch
+    moves: list[Move]
+    moved: dict[TopicPartition, Followed]
+    oldest_ms: int
+    began_s: float
 
 
 class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped to mypy
@@ -74,6 +89,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._metrics = metrics
         self._names = {BY_NAME[topic].full_name(settings.topic_prefix): topic for topic in SOURCES}
         self._assigned: set[TopicPartition] = set()
+        self._has_joined = False
         self._followed: dict[TopicPartition, Followed] = {}
         self._was_lost = False
         """Whether a batch was lost since Kafka last confirmed the membership."""
@@ -82,6 +98,9 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._behind_ms: int | None = None
         """Time of the last record read, where there are more; None: everything is read."""
         self._hinted_s = 0.0
+        self._writing: asyncio.Task[None] | None = None
+        self._written: Prepared | None = None
+        """The batch that is being written."""
         self._hints: dict[TopicPartition, int] = {}
         """Offsets that are stored, for Kafka."""
 
@@ -93,6 +112,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         self._assigned = set(assigned)
+        self._has_joined = True
         self._was_lost = False
 
     async def run(self) -> None:
@@ -128,11 +148,14 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 if not await self._take_over(consumer):
                     continue
                 chunks = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS_MAX)
-                if chunks:
-                    await self._write(chunks)
+                prepared = self._prepare(chunks)
+                if await self._end_write() and prepared is not None:
+                    self._begin_write(prepared)
                 self._notice_round(consumer)
                 await self._hint(consumer)
         finally:
+            await self._abandon_write()
+            self._has_joined = False
             self._followed.clear()
             self._assigned.clear()
             self._hints.clear()
@@ -162,6 +185,8 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         new = self._assigned - self._followed.keys()
         if not new:
             return True
+        if not await self._end_write():
+            return False
         places = {tp: Place(self._names[tp.topic], tp.partition) for tp in new}
         try:
             claimed = await self._writer.claim(places.values())
@@ -181,44 +206,67 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._hints[tp] = claimed.next_offset
         self._followed[tp] = Followed(place, reader, claimed.claim, claimed.next_offset, claimed.next_offset)
 
-    async def _write(self, chunks: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        began_s = time.monotonic()
-        batch, moved, oldest_ms = Batch(), [], None
+    def _prepare(self, chunks: Mapping[TopicPartition, Sequence[Any]]) -> Prepared | None:
+        """Read records into a batch."""
+        began_s, batch, oldest_ms = time.monotonic(), Batch(), int(time.time() * 1000)
+        moves: list[Move] = []
+        moved: dict[TopicPartition, Followed] = {}
         for tp, records in chunks.items():
             followed = self._followed.get(tp)
             if followed is None:
                 continue  # fetched before it was claimed here
-            read = followed.reader.read
+            begin, read = followed.next, followed.reader.read
             for record in records:
-                if record.offset >= followed.next:
+                if record.offset >= begin:
                     read(record, batch)
-            first, last = records[0], records[-1]
-            followed.next, followed.record_ms = max(followed.next, last.offset + 1), last.timestamp
-            oldest_ms = first.timestamp if oldest_ms is None else min(oldest_ms, first.timestamp)
+            oldest_ms = min(oldest_ms, records[0].timestamp)
+            followed.next, followed.record_ms = max(begin, records[-1].offset + 1), records[-1].timestamp
             self._metrics.records.labels(followed.place.topic).inc(len(records))
-            moved.append(followed)
-        if not moved:
-            return
-        moves = [_move(followed) for followed in moved]
+            moves.append(_move(followed, begin))
+            moved[tp] = followed
+        return Prepared(batch, moves, moved, oldest_ms, began_s) if moves else None
+
+    def _begin_write(self, prepared: Prepared) -> None:
+        self._written = prepared
+        self._writing = asyncio.create_task(self._writer.write(prepared.batch, prepared.moves), name="journal write")
+
+    async def _end_write(self) -> bool:
+        """Wait for the batch that is being written. False: it was not, so what was read behind it does not count."""
+        task, written = self._writing, self._written
+        self._writing = self._written = None
+        if task is None or written is None:
+            return True
         try:
-            await self._writer.write(batch, moves)
+            await task
         except LostError as error:
             log.warning("a batch was not written: %s", error)
             self._metrics.lost.inc()
             self._was_lost = True
             self._followed.clear()
-            return
+            return False
         except (SQLAlchemyError, OSError) as error:
             self._metrics.failed.inc()
             await self._database_failed(error)
-            return
-        for followed in moved:
-            followed.stored = followed.next
-        self._hints |= {tp: self._followed[tp].stored for tp in chunks if tp in self._followed}
-        for table, count in batch.counts().items():
+            return False
+        self._note_written(written)
+        return True
+
+    def _note_written(self, written: Prepared) -> None:
+        for move, (tp, followed) in zip(written.moves, written.moved.items(), strict=True):
+            followed.stored = move.to_offset
+            if self._followed.get(tp) is followed:
+                self._hints[tp] = move.to_offset
+        for table, count in written.batch.counts().items():
             self._metrics.rows.labels(table).inc(count)
-        self._metrics.batch_seconds.observe(time.monotonic() - began_s)
-        self._metrics.delay_seconds.observe(max(0.0, time.time() - (oldest_ms or 0) / 1000))
+        self._metrics.batch_seconds.observe(time.monotonic() - written.began_s)
+        self._metrics.delay_seconds.observe(max(0.0, time.time() - written.oldest_ms / 1000))
+
+    async def _abandon_write(self) -> None:
+        """End with what is written as it is: a transaction that was not committed changes nothing."""
+        task, self._writing, self._written = self._writing, None, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _database_failed(self, error: Exception) -> None:
         """Wait, and begin again from what is stored. A pause does not make it lose its partitions."""
@@ -234,7 +282,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         behind: list[int] = []
         for tp, followed in self._followed.items():
             end = consumer.highwater(tp)
-            lag = max(0, (end or 0) - followed.next)
+            lag = max(0, (end or 0) - followed.stored)
             lags[followed.place.topic] += lag
             if lag and followed.record_ms:
                 behind.append(followed.record_ms)
@@ -243,7 +291,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._metrics.partitions.set(len(self._followed))
         self._behind_ms = min(behind, default=None)
         self._came_round_s = time.monotonic()
-        if self._trouble is not None and self._assigned:
+        if self._trouble is not None and self._has_joined:
             log.info("the journal follows %d partitions", len(self._followed))
             self._trouble = None
 
@@ -272,11 +320,11 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         """Step for tests, which end the process there."""
 
 
-def _move(followed: Followed) -> Move:
+def _move(followed: Followed, begin: int) -> Move:
     return Move(
         place=followed.place,
         claim=followed.claim,
-        from_offset=followed.stored,
+        from_offset=begin,
         to_offset=followed.next,
         memory=followed.reader.remembered(),
         record_ms=followed.record_ms,
