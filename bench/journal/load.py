@@ -35,7 +35,7 @@ FACTS = (
     ("shipment-manifested", "MANIFESTED"),
     ("order-handed-over", "HANDED_OVER"),
 )
-REQUESTS = ("create-order", "pack-order", "generate-label", "handover")
+REQUESTS = ("create-outward-order", "pack-order", "get-shipping-label", "create-manifest")
 """One to Increff, three to the marketplace; each is delivered at its first attempt."""
 PER_ORDER = len(FACTS) + 4 * len(REQUESTS)
 """Records of one order: its facts, and of each request itself, its attempt, and its coming and going in the outbox."""

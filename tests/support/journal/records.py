@@ -132,7 +132,7 @@ class Play:
             destination="increff",
             shard=0,
             channel=CHANNEL,
-            touchpoint="create-order",
+            touchpoint="create-outward-order",
             lane=lane.decode(),
             entity=key.decode(),
             subject=code,
@@ -202,7 +202,7 @@ class Play:
 
     def _incidents(self, number: int, code: str, key: bytes, at: int) -> None:
         call = {
-            "touchpoint": "create-order",
+            "touchpoint": "create-outward-order",
             "code": "BAD",
             "status": 400,
             "first": at,

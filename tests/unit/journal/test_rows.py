@@ -63,7 +63,13 @@ class Journal:
         await self.read("orders.events", key, value, made, ce_type=FACT + name, ce_id=f"e{made}.f{sequence}")
 
     async def request(self, id_: str, made: str, **members: Any) -> None:
-        of = {"destination": "increff", "shard": 0, "channel": "demo", "touchpoint": "create-order", "subject": "O|1"}
+        of = {
+            "destination": "increff",
+            "shard": 0,
+            "channel": "demo",
+            "touchpoint": "create-outward-order",
+            "subject": "O|1",
+        }
         body = body_of({"orderCode": "O|1", "onHold": False, "isPriority": "Tom", "shippingAddress": {"name": "Tom"}})
         request = DeliveryRequest(
             **{
@@ -158,7 +164,13 @@ async def test_a_late_request_counts_unless_a_newer_one_is_before_it_in_its_lane
 
 
 async def test_of_a_dead_letter_the_last_record_counts(journal: Journal) -> None:
-    request = {"id": "r.0", "destination": "increff", "shard": 0, "channel": "demo", "touchpoint": "create-order"}
+    request = {
+        "id": "r.0",
+        "destination": "increff",
+        "shard": 0,
+        "channel": "demo",
+        "touchpoint": "create-outward-order",
+    }
     more = {"lane": LANE.decode(), "entity": KEY.decode(), "subject": "O|1", "body": {"orderCode": "O|1"}}
     letter = {
         "request": request | more,
