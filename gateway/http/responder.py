@@ -15,6 +15,7 @@ from gateway.http.metrics import Metrics
 from gateway.ports import Overloaded, RecordTooLarge, StoodStill, Unavailable
 from topics.http_faults import in_words
 from topics.logs.catalogue import REQUEST
+from topics.logs.traces import trace_id_of
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Responder:
             if call.code:
                 line["code"] = call.code
                 line["reason"] = call.reason
+            if call.traceparent:
+                line["trace_id"] = trace_id_of(call.traceparent)
             if call.target:
                 line["method"] = call.method
                 line["target"] = call.target

@@ -27,6 +27,7 @@ from topics.contract.entities import entities_named, entity_code, key_of_code
 from topics.contract.exact import look_of
 from topics.contract.leniency import CallMembers, normalised
 from topics.contract.touchpoints import TOUCHPOINTS
+from topics.logs.traces import TRACEPARENT
 from topics.records.envelope import COMMAND
 from topics.records.json_text import without_mark, write
 
@@ -68,6 +69,7 @@ class Ingress:
 
         async def handle(request: web.Request) -> web.Response:
             call = Call(touchpoint.name, time.perf_counter(), address=self._access.address(request))
+            call.traceparent = request.headers.get(TRACEPARENT, "")
             ticket = self._calls.ticket_of(request.protocol)
             call.standstills = ticket.standstills
             try:

@@ -172,7 +172,7 @@ def _ended_ms(attempt: AttemptRow) -> int:
 
 def _gaps(made: list[AttemptRow], letter: DeadLetterRow | None, begin_ms: int, left_ms: int) -> Iterator[Span]:
     """The times between which the request was sent: before its first attempt, and after each that failed."""
-    died_ms = letter.died_ms if letter is not None and letter.holds_lane else None
+    died_ms = letter.died_ms or None if letter is not None and letter.holds_lane else None
     at_ms, part = begin_ms, BUDGET
     for attempt in made:
         yield from _until_died(at_ms, attempt.at_ms, part, died_ms)
@@ -199,7 +199,7 @@ def _overlaid(rows: Rows, request: RequestRow, gap: Span) -> Iterator[Span]:
             yield from _common(gap, pause.since_ms, pause.ended_ms, OPERATOR)
     for quiet in rows.quiets:
         if quiet.destination == destination:
-            yield from _common(gap, quiet.since_ms, quiet.opens_ms, QUIET)
+            yield from _common(gap, quiet.since_ms or quiet.opens_ms, quiet.opens_ms, QUIET)
     for down in rows.downs:
         if down.destination == destination:
             yield from _common(gap, down.begin_ms, down.end_ms, DOWN)

@@ -162,7 +162,8 @@ class Down(Value, frozen=True, kw_only=True):
 
 
 class Quiet(Value, frozen=True, kw_only=True):
-    """A shard of a destination asked for quiet (a row of `gates`). `since_ms`: of the answer that asked."""
+    """A shard of a destination asked for quiet (a row of `gates` whose scope is the shard). `since_ms`: of the answer
+    that asked, the last throttled attempt there; 0: not known."""
 
     destination: str
     shard: int

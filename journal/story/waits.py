@@ -131,7 +131,9 @@ def _first(rows: Rows, row: WaitingRow, now_ms: int) -> Wait:
         proof = Proof(
             topic="deliveries.permits", partition=quiet.partition, offset=quiet.record_offset, what="the gate"
         )
-        return _made(row, QUIET.name, sentence, quiet.since_ms, quiet.opens_ms, proof, (actions.WAIT, look))
+        return _made(
+            row, QUIET.name, sentence, quiet.since_ms or row.queued_ms, quiet.opens_ms, proof, (actions.WAIT, look)
+        )
     down = next((one for one in rows.downs if one.destination == row.destination and one.end_ms is None), None)
     if down is not None:
         sentence = (

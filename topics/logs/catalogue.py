@@ -78,7 +78,7 @@ class LogEvent(Value, frozen=True):
 
 
 STREAMS = ("orders", "inventory", "delivery")
-ALL = ("gateway", *STREAMS)
+ALL = ("gateway", *STREAMS, "journal")
 
 REQUEST = LogEvent(
     "request",
@@ -155,7 +155,6 @@ ATTEMPT = LogEvent(
         "subject",
         "delivery_id",
         "event_id",
-        "trace_id",
         "attempt",
         "class",
         "status",

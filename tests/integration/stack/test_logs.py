@@ -12,7 +12,7 @@ from tests.e2e.stack import Stack, create_order
 from tests.support.eventually import eventually
 from tests.support.logs.lines import CANARY, marked, read_lines
 
-ROLES = ("gateway", "orders", "delivery", "inventory")
+ROLES = ("gateway", "orders", "delivery", "inventory", "journal")
 AWAY, BACK = "kafka-away", "kafka-back"
 
 

@@ -44,6 +44,29 @@ async def test_a_call_that_is_taken(name: str) -> None:
     assert CANARY not in str(lines)
 
 
+@pytest.mark.parametrize(
+    ("header", "trace"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"),
+        ("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", "0af7651916cd43dd8448eb211c80319c"),
+        ("00-00000000000000000000000000000000-b7ad6b7169203331-01", ""),
+        (f"00-{CANARY}-01", ""),
+        (CANARY * 30, ""),
+    ],
+)
+async def test_a_line_has_the_callers_trace(header: str, trace: str) -> None:
+    async with gateway() as at:
+        touchpoint = BY_NAME["create-outward-order"]
+        await at.client.post(
+            full_path(touchpoint),
+            data=orjson.dumps(sample(touchpoint.name).members),
+            headers={**headers_for(touchpoint), "traceparent": header},
+        )
+    (line,) = read_lines(at.log)
+    assert line["trace_id"] == trace
+    assert CANARY not in str(line)
+
+
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("wrong", [[CANARY], {CANARY: CANARY}, CANARY * 100, {"name": CANARY}])
 async def test_a_personal_field_of_another_form(name: str, wrong: Any) -> None:

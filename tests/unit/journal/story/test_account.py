@@ -165,3 +165,18 @@ def test_a_row_is_made_of_its_tables_columns(name: str) -> None:
     columns: dict[str, Any] = {column.name: column.name for column in found.columns}
     made = row_of(KINDS[name], columns)
     assert all(getattr(made, member) == member for member in KINDS[name].__struct_fields__)
+
+
+def test_a_quiet_that_began_at_a_time_that_is_not_known_takes_nothing() -> None:
+    quiet = Quiet(destination="increff", shard=0, since_ms=0, opens_ms=NOW_MS + 9, partition=0, record_offset=1)
+    rows = Rows(order=order(), requests=[request()], waiting=[waiting()], quiets=[quiet])
+    assert parts(rows) == {"budget": 600_000}
+    wait = story_of(rows).wait
+    assert wait is not None
+    assert (wait.cause, wait.since_ms) == ("quiet", RECEIVED_MS + 10)
+
+
+def test_a_letter_of_which_only_the_end_is_known_takes_nothing() -> None:
+    ended = letter(kind="", holds_lane=True, died_ms=0, concluded="skipped", concluded_ms=RECEIVED_MS + 5_000)
+    rows = Rows(order=order(state="SUBMITTED"), requests=[request()], dead_letters=[ended])
+    assert parts(rows) == {"budget": 5_000, "far-side": 595_000}

@@ -41,10 +41,12 @@ def test_what_is_applied_has_no_line_and_what_is_not_has_one() -> None:
 def test_a_record_that_is_set_aside_is_named_and_not_quoted() -> None:
     envelope = Envelope(id="e-1", type=COMMAND + CREATE, source="/x", channel=CHANNEL, subject="O-1")
     value = orjson.dumps({"name": CANARY})
-    record = Record(3, 41, 0, b"k", value, (*envelope.headers(), (CANARY, CANARY.encode()), ("null", None)), None)
+    parent = f"00-{'ab' * 16}-{'cd' * 8}-01".encode()
+    more = (("traceparent", parent), (CANARY, CANARY.encode()), ("null", None))
+    record = Record(3, 41, 0, b"k", value, (*envelope.headers(), *more), None)
     with written() as kept:
         log_set_aside(record, "sluice.orders.commands.v1", "BAD_DATA")
     (line,) = read_lines(kept)
     assert (line["event_id"], line["subject"], line["channel"], line["code"]) == ("e-1", "O-1", CHANNEL, "BAD_DATA")
-    assert line["position"] == "sluice.orders.commands.v1/3/41"
+    assert (line["position"], line["trace_id"]) == ("sluice.orders.commands.v1/3/41", "ab" * 16)
     assert CANARY not in str(line)
