@@ -82,6 +82,7 @@ def is_there(name: str) -> bool:
     if name.startswith("_") and any(word.endswith(name) for word in words):
         return True
     prefixes = ("sluice_runtime_", "sluice_journal_")
+    prefixes = ("sluice_runtime_", "sluice_journal_")
     short = (name.removeprefix("SLUICE_").lower(), *(name.removeprefix(prefix) for prefix in prefixes))
     return name in words or not words.isdisjoint(short)
 
