@@ -76,8 +76,8 @@ def words_of_the_tree() -> frozenset[str]:
 
 
 def is_there(name: str) -> bool:
-    """A setting is there by its member of Settings, a metric of the runtime or the journal without its prefix, a name that begins with
-    `_` as the end of another."""
+    """A setting is there by its member of Settings, a metric of the runtime or the journal without its prefix, a name
+    that begins with `_` as the end of another."""
     words = words_of_the_tree()
     if name.startswith("_") and any(word.endswith(name) for word in words):
         return True
