@@ -34,7 +34,7 @@ from gateway.api.subscriptions.endpoints import GuardedEndpoints
 from gateway.connections.limits import limits_of, raise_file_limit
 from gateway.connections.server import ConnectionRunner
 from gateway.dependencies import Dependencies
-from gateway.http.access_log import AccessLog, discard, to_standard_error
+from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from gateway.http.probes import AdminPort, Probes
 from gateway.http.responder import Responder
@@ -107,7 +107,7 @@ def make_app(
 ) -> web.Application:
     """The HTTP application. The caller starts and stops its dependencies. `calls`: those that a Door looks at, too."""
     calls = calls or make_calls(settings, channels)
-    responder = Responder(dependencies.metrics, dependencies.access_log, dependencies.now_ms)
+    responder = Responder(dependencies.metrics, dependencies.access_log)
     commands = Commands(
         dependencies.producer,
         dependencies.replies,
@@ -231,8 +231,7 @@ async def serve(
     Returns a Wait for each of its parts.
     """
     metrics = Metrics()
-    wants_requests = settings.log_level in ("debug", "info")
-    access_log = AccessLog(to_standard_error if wants_requests else discard)
+    access_log = AccessLog()
     stack.callback(access_log.flush)
     calls = make_calls(settings, channels)
     overload = Overload(calls, metrics, access_log)

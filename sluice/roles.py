@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import sys
-import time
 from collections.abc import Callable
 
 import uvloop
@@ -20,6 +18,7 @@ from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.channel_topics import topics_of
 from topics.kafka.start_waits import is_over_before_end
+from topics.logs.setup import configure
 
 log = logging.getLogger(__name__)
 
@@ -31,42 +30,12 @@ STREAMS = {
 TOPICS_TIMEOUT_S = 120.0
 """Longest wait of a role for Kafka and its topics. A container of Kafka takes up to a minute to start."""
 _POLL_S = 0.2
-QUIET_S = 60.0
-"""Why Kafka cannot be reached is worth a line a minute."""
-MESSAGES_MAX = 100
-"""Messages that are remembered for that; some for each broker."""
 
 
-def configure_logging(settings: Settings) -> None:
-    """Log to standard error, one line for each record, in UTC; the service manager keeps it."""
-    line = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s  %(message)s", "%Y-%m-%d %H:%M:%S")
-    line.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(line)
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
-    # The client logs each step of joining a group; the runtime itself logs the steps that matter.
-    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.root.level))
-    # It also logs every reconnect to a broker that is away as an error; /ready says so once.
-    for noisy in ("aiokafka.conn", "aiokafka.cluster"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    logging.getLogger("aiokafka").addFilter(Seldom())
-
-
-class Seldom(logging.Filter):
-    """Passes a message of a logger once in QUIET_S: a client says several times a second that it cannot connect."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._logged: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if record.created < self._logged.get(text, -QUIET_S) + QUIET_S:
-            return False
-        if len(self._logged) >= MESSAGES_MAX:
-            self._logged.clear()
-        self._logged[text] = record.created
-        return True
+def configure_logging(settings: Settings, role: str) -> None:
+    """Log to standard error, one line for each record; the service manager keeps it."""
+    instance = str(settings.gateway_number) if role == "gateway" else settings.instance
+    configure(role, instance, settings.log_level, settings.log_format)
 
 
 def run_gateway(settings: Settings, channels: Channels, hang_ups: HangUps) -> int:
@@ -86,6 +55,14 @@ def run_streams(name: str, settings: Settings, channels: Channels, hang_ups: Han
     if not uvloop.run(is_over_before_end(wait_for_topics(settings, channels))):
         return 0
     return int(run_role(make(settings, channels), settings, hang_ups=hang_ups))
+
+
+def run_journal(settings: Settings, channels: Channels) -> int:
+    from streams.journal.role import run_journal as run_role  # noqa: PLC0415 - see above
+
+    if not uvloop.run(is_over_before_end(wait_for_topics(settings, channels))):
+        return 0
+    return run_role(settings)
 
 
 async def wait_for_topics(

@@ -37,6 +37,7 @@ from sluice.demo_channels import demo_channels
 from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import Settings, load_settings
 from topics.kafka.catalogue import BY_NAME
+from topics.logs.lines import Lines
 from topics.records.verdicts import Reply, Verdict
 from topics.subscriptions.index import SubscriptionIndex
 
@@ -65,7 +66,7 @@ class InstantReplies:
 
 async def gateway(settings: Settings) -> web.Application:
     spare_collections()
-    metrics, access_log = Metrics(), AccessLog()
+    metrics, access_log = Metrics(), AccessLog(made_by=Lines("gateway", "0"))
     channels = parse_channels(demo_channels(), where="benchmark")
     calls = make_calls(settings, channels)
     overload = Overload(calls, metrics, access_log)

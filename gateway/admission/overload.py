@@ -13,6 +13,7 @@ from gateway.admission.loop_lag import PERIOD_S, LoopLag
 from gateway.admission.memory import Memory
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
+from topics.logs.catalogue import OVERLOADED
 
 REPORT_S = 1.0
 """Refusals of a channel are logged as one line in this time: a line for each would cost as much as an answer."""
@@ -58,7 +59,7 @@ class Overload:
             new = count - self._told.get(key, 0)
             if new:
                 self._told[key] = count
-                self._access_log.line({"event": "refused", "channel": channel, "reason": key[1], "requests": new})
+                self._access_log.line(OVERLOADED, {"channel": channel, "reason": key[1], "requests": new})
 
     def _metrics(self) -> Iterator[Metric]:
         calls = self._calls

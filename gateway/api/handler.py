@@ -74,7 +74,7 @@ def _refusal(route: Route, call: Call, error: Exception) -> Answer:
     """The answer that an error becomes. (As in Ingress: no frame of its traceback holds the error.)"""
     call.is_logged = not isinstance(error, Braked)
     refused = refusal_of(error, route.label)
-    call.code = refused.code
+    call.code, call.reason = refused.code, refused.reason
     return problem(refused)
 
 

@@ -1,4 +1,4 @@
-"""The access log: one JSON line for each request, and one for each action by the API.
+"""The access log: one line for each request, and one for each action by the API.
 
 Lines of requests gather for a moment and are written at once, which is cheap.
 """
@@ -6,49 +6,45 @@ Lines of requests gather for a moment and are written at once, which is cheap.
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-import orjson
+from topics.logs import lines
+from topics.logs.catalogue import ACTION, REQUEST, LogEvent
+from topics.logs.lines import Lines, Write, to_standard_error
 
 FLUSH_S = 0.2
 """How long a line may wait; short enough to follow by eye."""
 LINES_MAX = 1_000
 """So many lines are written without waiting for FLUSH_S: bounds memory at any rate of requests."""
 
-Write = Callable[[bytes], object]
-
-
-def to_standard_error(lines: bytes) -> None:
-    sys.stderr.buffer.write(lines)
-    sys.stderr.buffer.flush()
-
-
-def discard(_lines: bytes) -> None:
-    """For log levels without requests."""
-
 
 class AccessLog:
-    def __init__(self, write: Write = to_standard_error, write_action: Write = to_standard_error) -> None:
+    """`made_by`: the lines of this process."""
+
+    def __init__(
+        self, write: Write = to_standard_error, write_action: Write | None = None, made_by: Lines | None = None
+    ) -> None:
         self._write = write
-        self._write_action = write_action
+        self._write_action = write_action or write
+        self._made_by = made_by or lines.LINES
+        self._wants_requests = self._made_by.wants(REQUEST)
         self._lines: list[bytes] = []
         self._flush: asyncio.TimerHandle | None = None
 
-    def line(self, fields: dict[str, Any]) -> None:
-        if self._write is discard:
+    def line(self, event: LogEvent, fields: Mapping[str, Any]) -> None:
+        if not self._wants_requests:
             return
-        self._lines.append(orjson.dumps(fields))
+        self._lines.append(self._made_by.made(event, fields))
         if len(self._lines) >= LINES_MAX:
             self.flush()
         elif self._flush is None:
             self._flush = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
 
-    def action(self, fields: dict[str, Any]) -> None:
+    def action(self, fields: Mapping[str, Any]) -> None:
         """Writes the line of an action before its answer leaves, at every log level."""
         self.flush()
-        self._write_action(orjson.dumps(fields) + b"\n")
+        self._write_action(self._made_by.made(ACTION, fields) + b"\n")
 
     def flush(self) -> None:
         if self._flush is not None:

@@ -56,6 +56,10 @@ _ACCEPTED = Answer(200, b'{"hasError":false,"errorMessage":null}')
 
 NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 _QUOTING = (REFUSED, NOT_TAKEN)
+QUOTED = "refused by the order's state or by its far side; the history of the order has the words"
+"""The reason of an answer that may quote a far side."""
+REASON_CHARS = 500
+"""Characters kept of the text of the answer: as many as the orders role keeps."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault of Sluice
@@ -87,9 +91,9 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault of Sluice
         return f"{self.message}: {self.description}" if self.description else self.message
 
     @property
-    def is_in_own_words(self) -> bool:
-        """Whether the text is Sluice's own; else it may quote a far side, and so the order."""
-        return self.code not in _QUOTING
+    def reason(self) -> str:
+        """The text for logs and histories, if it is Sluice's own; else it may quote a far side, and so the order."""
+        return QUOTED if self.code in _QUOTING else self.text[:REASON_CHARS]
 
 
 def bad_data(*faults: str) -> Refused:

@@ -40,8 +40,8 @@ class Call:
     """`touchpoint`: its name in the log and the metrics; `address`: its caller's; `event`: id of the event, or of the
     batch; `subject`: code of the order or other thing that it is about; `positions`: of the records that it left in
     Kafka; `code`, `reason`: why it was refused; `actor`: the name of the token of a call of /api; `place`: its own
-    among the calls in hand; `method`, `target`: of a request that no route takes, and its path; `standstills`: how
-    often this process had stood still when its head came; None: not known."""
+    among the calls in hand; `method`, `target`: of a request that no route takes, and its path; `traceparent`: the
+    caller's header; `standstills`: how often this process had stood still when its head came; None: not known."""
 
     touchpoint: str
     started: float
@@ -56,6 +56,7 @@ class Call:
     actor: str = ""
     method: str = ""
     target: str = ""
+    traceparent: str = ""
     is_logged: bool = True
     place: PlaceInHand | None = None
     standstills: int | None = None

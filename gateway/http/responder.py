@@ -12,8 +12,10 @@ from gateway.http.access_log import AccessLog
 from gateway.http.answers import OVERLOAD_RETRY_AFTER_S, Answer, Refused, kafka_away, overloaded, stood_still
 from gateway.http.call import Call
 from gateway.http.metrics import Metrics
-from gateway.ports import Clock, Overloaded, RecordTooLarge, StoodStill, Unavailable
+from gateway.ports import Overloaded, RecordTooLarge, StoodStill, Unavailable
 from topics.http_faults import in_words
+from topics.logs.catalogue import REQUEST
+from topics.logs.traces import trace_id_of
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +25,15 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 class Responder:
     """Makes the response of a call, counts the call and logs it."""
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog, now_ms: Clock) -> None:
+    def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
         self._metrics = metrics
         self._access_log = access_log
-        self._now_ms = now_ms
 
     def respond(self, call: Call, answer: Answer) -> web.Response:
         seconds = time.perf_counter() - call.started
         self._metrics.count_request(call.touchpoint, answer.status, seconds)
         if call.is_logged:
             line = {
-                "event": "request",
-                "at_ms": self._now_ms(),
                 "touchpoint": call.touchpoint,
                 "channel": call.channel.name if call.channel else None,
                 "address": call.address,
@@ -49,18 +48,18 @@ class Responder:
             if call.code:
                 line["code"] = call.code
                 line["reason"] = call.reason
+            if call.traceparent:
+                line["trace_id"] = trace_id_of(call.traceparent)
             if call.target:
                 line["method"] = call.method
                 line["target"] = call.target
-            self._access_log.line(line)
+            self._access_log.line(REQUEST, line)
         return call.response(answer)
 
     def log_action(self, call: Call, answer: Answer, *, name: str, method: str, target: str) -> None:
         """Logs an action by the API: the actor, and what became of it. `name`: of its route; `target`: its path."""
         self._access_log.action(
             {
-                "event": "action",
-                "at_ms": self._now_ms(),
                 "actor": call.actor,
                 "address": call.address,
                 "action": name,

@@ -30,6 +30,7 @@ from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.batches.open_batches import OpenBatches, RecordPlace
 from topics.kafka.catalogue import BY_NAME
+from topics.logs.brokers import BROKERS
 from topics.records.keys import partition_of
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class SharedProducer:
         self._partitions: dict[str, int] = {}
         """How many each topic (catalogue name) has. Asked anew with each probe, because a topic may get more."""
         self._unready: str | None = f"not connected to Kafka at {settings.kafka} yet"
+        self._is_told = False
         self._wake = asyncio.Event()
         self._broken = False
         self._keeper: asyncio.Task[None] | None = None
@@ -231,10 +233,13 @@ class SharedProducer:
         `within_s`: the length of the time-out that says so. If this process was late itself in it, it says nothing.
         """
         if within_s and self._was_late(within_s):
-            log.warning("%s, but this process was late itself", reason)
+            if not BROKERS.away:
+                log.warning("%s, but this process was late itself", reason)
             return Unavailable(f"{reason}; this gateway was busy")
         if self._unready is None:
-            log.warning("Kafka does not take records: %s", reason)
+            self._is_told = not BROKERS.away  # else that has its line
+            if self._is_told:
+                log.warning("Kafka does not take records: %s", reason)
             self._unready = reason
             self._wake.set()
         return Unavailable(reason)
@@ -303,7 +308,7 @@ class SharedProducer:
             probed = self._running().time()
             if await _answers(producer):
                 self._partitions.clear()
-                if self._unready is not None:
+                if self._unready is not None and self._is_told:
                     log.info("Kafka answers again")
                 self._unready = None
             else:

@@ -31,8 +31,6 @@ RETRY_S = 1.0
 """Between two attempts while Kafka does not take the record."""
 STOP_S = 1.0
 """For those that wait when the gateway stops."""
-REASON_CHARS = 500
-"""Characters kept of the text of the answer: as many as the orders role keeps."""
 LOG_EVERY_S = 10.0
 """One line about those that were not told in so many seconds."""
 

@@ -16,7 +16,7 @@ from gateway.http.call import Call, new_event_id
 from gateway.http.large_bodies import LARGE_BYTES, LargeBodies, LargeBody, run_at_once
 from gateway.http.responder import Handler, Responder, refusal_of
 from gateway.kafka.commands import Command, Commands
-from gateway.kafka.refused_calls import REASON_CHARS, EntityRefusal, RefusedCalls
+from gateway.kafka.refused_calls import EntityRefusal, RefusedCalls
 from gateway.search.search import Search
 from gateway.touchpoints.batches import BatchItem, merged, split
 from gateway.touchpoints.stock_batch import StockBatch, read_stock, stock_home
@@ -27,6 +27,7 @@ from topics.contract.entities import entities_named, entity_code, key_of_code
 from topics.contract.exact import look_of
 from topics.contract.leniency import CallMembers, normalised
 from topics.contract.touchpoints import TOUCHPOINTS
+from topics.logs.traces import TRACEPARENT
 from topics.records.envelope import COMMAND
 from topics.records.json_text import without_mark, write
 
@@ -68,6 +69,7 @@ class Ingress:
 
         async def handle(request: web.Request) -> web.Response:
             call = Call(touchpoint.name, time.perf_counter(), address=self._access.address(request))
+            call.traceparent = request.headers.get(TRACEPARENT, "")
             ticket = self._calls.ticket_of(request.protocol)
             call.standstills = ticket.standstills
             try:
@@ -98,8 +100,7 @@ class Ingress:
     def _note(self, touchpoint: Touchpoint, call: Call, request: web.Request, refused: Refused) -> None:
         """Notes a refusal for the log; and for the history of its order, unless the orders role does that itself. A
         caller that is not authenticated leaves no trace at an order."""
-        call.code = refused.code
-        call.reason = refused.text[:REASON_CHARS] if refused.is_in_own_words else ""
+        call.code, call.reason = refused.code, refused.reason
         if call.channel is None or call.positions or not 400 <= refused.status < 500:
             return
         channel = call.channel.name

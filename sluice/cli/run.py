@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROLES = ("gateway", "orders", "inventory", "delivery")
+"""Roles that had names of their own before `sluice run`."""
 _HELP = ("-h", "--help")
 
 
@@ -36,6 +37,7 @@ def run() -> None:
 
 
 def _prepare(
+    role: str,
     increff_port: int,
     marketplace_port: int,
     overrides: dict[str, Any],
@@ -54,7 +56,7 @@ def _prepare(
     except ConfigurationError:
         _warn()  # a misspelt variable may be the reason
         raise
-    configure_logging(settings)
+    configure_logging(settings, role)
     log.info("runs %s", FORM)
     used = variables_named(settings.channels_file) if settings.channels_file is not None else set()
     for text in unknown_variables(os.environ, used, every=True):
@@ -76,14 +78,14 @@ def gateway(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
     from sluice.roles import run_gateway
     from topics.configuration.api_tokens import load_api_tokens
 
-    sys.exit(run_gateway(*_prepare(increff_port, marketplace_port, overrides, load_api_tokens)))
+    sys.exit(run_gateway(*_prepare("gateway", increff_port, marketplace_port, overrides, load_api_tokens)))
 
 
 def _streams_command(name: str, does: str) -> None:
     def start(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
         from sluice.roles import run_streams
 
-        sys.exit(run_streams(name, *_prepare(increff_port, marketplace_port, overrides)))
+        sys.exit(run_streams(name, *_prepare(name, increff_port, marketplace_port, overrides)))
 
     short_help = f"{does[0].upper()}{does[1:]}."
     run.command(name, short_help=short_help, help=f"Run the {name} role: {does}.")(role_options(admin_options(start)))
@@ -92,6 +94,17 @@ def _streams_command(name: str, does: str) -> None:
 _streams_command("orders", "decide every command of every order")
 _streams_command("inventory", "keep the stock of every channel")
 _streams_command("delivery", "send everything that leaves Sluice")
+
+
+@run.command(short_help="Follow the topics into the journal's database.")
+@role_options
+@admin_options
+def journal(increff_port: int, marketplace_port: int, **overrides: Any) -> None:
+    """Run the journal role: follow the topics into a database, for people who look for an order."""
+    from sluice.roles import run_journal
+
+    settings, channels, _hang_ups = _prepare("journal", increff_port, marketplace_port, overrides)
+    sys.exit(run_journal(settings, channels))
 
 
 class MainGroup(ReadableGroup):

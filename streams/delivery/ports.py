@@ -133,6 +133,8 @@ class Call(Value, frozen=True, kw_only=True):
     members: dict[str, Any] | None = None
     body: bytes | memoryview | None = None
     entity: str = ""
+    subject: str = ""
+    """Code of that order, return or manifest."""
     delivery_id: str = ""
     attempt: int = 1
     sequence: int = 0

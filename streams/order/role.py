@@ -30,6 +30,9 @@ from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
 from topics.configuration.sla import DEFAULT_POLICY
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
+from topics.logs.catalogue import DECISION
+from topics.logs.lines import write_line
+from topics.logs.traces import TRACEPARENT, trace_id_of
 from topics.records.envelope import EnvelopeError, parse
 from topics.records.keys import TICK_KEY, partition_of
 from topics.records.signing import Signer
@@ -38,6 +41,10 @@ from topics.subscriptions.index import SubscriptionIndex, SubscriptionView
 
 log = logging.getLogger(__name__)
 
+PLAIN = (None, Verdict.APPLIED, Verdict.ANSWERED)
+"""Verdicts of nearly all events: they have no line in the log."""
+OWN_WORDS = (Verdict.CONFLICT, Verdict.EARLY)
+"""Verdicts whose message is Sluice's own; that of another may quote a far side, and so the order."""
 ANSWERS = "relay.answers"
 REROUTED = "sluice-rerouted"
 """Header of a record that was sent on to the right partition: partition and offset it came from."""
@@ -110,6 +117,8 @@ class OrdersRole(Role):
         except Exception as error:
             check_is_ours(state, event.key, error)
             raise
+        if decided.verdict not in PLAIN:
+            self._log(record, event, decided)
         # Tables last: nothing that can fail comes after them.
         self._keep(record, state, event.key, decided, due_before)
         for effect in decided.effects:
@@ -122,6 +131,20 @@ class OrdersRole(Role):
         if _is_lost_on_caller(event, decided):
             records.append(self._rejected(record, decided))
         return records
+
+    def _log(self, record: Record, event: Event, decided: Decided) -> None:
+        verdict = decided.verdict
+        write_line(
+            DECISION,
+            channel=event.channel,
+            subject=event.code,
+            kind=_kind_of(event),
+            event_id=event.id,
+            trace_id=_trace_of(record),
+            position=f"{self._source_name}/{record.partition}/{record.offset}",
+            verdict=verdict,
+            reason=decided.message if event.outcome is None and verdict in OWN_WORDS else "",
+        )
 
     def _keep(self, record: Record, state: Table, key: bytes, decided: Decided, due_before: int) -> None:
         """Write the new state. Raises Poison before anything is written. `due_before`: when the entity was due (ms)."""
@@ -275,6 +298,15 @@ class OrdersRole(Role):
             )
         origin = (REROUTED, b"%d/%d" % (record.partition, record.offset))
         return Effect("orders.commands", event.key, record.value, sent_on(record, origin))
+
+
+def _trace_of(record: Record) -> str:
+    found = [content for name, content in record.headers if name == TRACEPARENT and content]
+    return trace_id_of(found[0].decode(errors="replace")) if found else ""
+
+
+def _kind_of(event: Event) -> str:
+    return event.kind.value if event.touchpoint is None else event.touchpoint.name
 
 
 def _is_lost_on_caller(event: Event, decided: Decided) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from aiohttp import web
 
-from streams.runtime.metrics import Metrics
 from topics.configuration.errors import listening
 from topics.configuration.settings import Settings
 from topics.http_faults import QuietRunner
@@ -18,13 +18,19 @@ SHUTDOWN_S = 0.5
 """Time for open requests at the end: probes ask again."""
 
 
+class Exposed(Protocol):
+    """The metrics of a process."""
+
+    def text(self) -> bytes: ...
+
+
 class Admin:
     """Serves on `settings.admin_host:admin_port`; `port` is the port in use."""
 
     def __init__(
         self,
         settings: Settings,
-        metrics: Metrics,
+        metrics: Exposed,
         not_live: Callable[[], str | None],
         not_ready: Callable[[], str | None],
         warnings: Callable[[], list[str]],

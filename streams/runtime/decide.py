@@ -16,7 +16,15 @@ from msgspec.structs import replace
 from streams.runtime.durability.group_commit import GroupCommit
 from streams.runtime.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX
 from streams.runtime.metrics import Metrics
-from streams.runtime.rejected import DECISION_FAILED, SKIPPED, key_too_large, reason_of, rejection, too_large
+from streams.runtime.rejected import (
+    DECISION_FAILED,
+    SKIPPED,
+    key_too_large,
+    log_set_aside,
+    reason_of,
+    rejection,
+    too_large,
+)
 from streams.runtime.role import GONE, Change, Effect, Poison, Record, Role
 from streams.runtime.stuck.paused import StuckError
 from streams.runtime.tables.local_store import LocalStoreError
@@ -147,6 +155,7 @@ class DecideLoop:
     ) -> None:
         state.undo()
         self._metrics.rejected.labels(code).inc()
+        log_set_aside(record, self._source, code)
         effect = rejection(record, role=self._role.name, topic=self._source, code=code, reason=reason)
         if raw.key is None or raw.value is None:
             effect = replace(effect, key=effect.key if raw.key is not None else GONE)

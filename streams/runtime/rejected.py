@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import cast
 
 from streams.runtime.limits import HEADER_FRAMING_BYTES, KEY_BYTES_MAX, REASON_BYTES_MAX, VALUE_BYTES_MAX
 from streams.runtime.role import Effect, Poison, Record
+from topics.logs.catalogue import SET_ASIDE
+from topics.logs.lines import write_line
+from topics.logs.traces import TRACEPARENT, trace_id_of
 from topics.records.envelope import Headers, ReadHeaders
 
 REJECTED_TOPIC = "commands.rejected"
 DECISION_FAILED = "decision_failed"
 """Code of a record whose decision raised an exception other than Poison: the fault is Sluice's, not the record's."""
+_NAMED: Mapping[str, str] = MappingProxyType(
+    {"ce_id": "event_id", "ce_type": "kind", "ce_subject": "subject", "sluice-channel": "channel"}
+)
+"""Headers that the line of a record names, and the fields that they are there."""
+WORDS_MAX = 300
+"""Characters of each of them: longer than any code."""
 SKIPPED = "skipped"
 """Code of a record that an operator had skipped (`sluice skip`); the reason says who and why."""
 TOO_LARGE = "too_large"
@@ -47,6 +58,18 @@ def sent_on(record: Record, origin: tuple[str, bytes]) -> Headers:
 def _as_they_are(headers: ReadHeaders) -> Headers:
     """Null values stay null: Kafka's clients can write them."""
     return cast("Headers", headers)
+
+
+def log_set_aside(record: Record, topic: str, code: str) -> None:
+    """The line of a record that is set aside. Its reason may quote the record, and is kept with it alone."""
+    headers = {name: content for name, content in record.headers if name in _NAMED}
+    told = {field: _words(headers.get(name)) for name, field in _NAMED.items()}
+    trace_id = trace_id_of(_words(dict(record.headers).get(TRACEPARENT)))
+    write_line(SET_ASIDE, **told, trace_id=trace_id, position=f"{topic}/{record.partition}/{record.offset}", code=code)
+
+
+def _words(content: bytes | None) -> str:
+    return (content or b"").decode(errors="backslashreplace")[:WORDS_MAX]
 
 
 def rejection(record: Record, *, role: str, topic: str, code: str, reason: str) -> Effect:

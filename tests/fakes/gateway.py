@@ -28,6 +28,7 @@ from topics.configuration.settings import Settings, load_settings
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
+from topics.logs.lines import Lines
 from topics.records.envelope import CALL_REFUSED, Envelope, parse
 from topics.records.verdicts import Reply, Verdict
 from topics.stock.controls import ControlIndex
@@ -209,7 +210,7 @@ async def gateway(
     metrics = Metrics()
     log: list[bytes] = []
     actions: list[bytes] = []
-    access_log = AccessLog(log.append, actions.append)
+    access_log = AccessLog(log.append, actions.append, Lines("gateway", "0"))
     endpoints = FakeEndpoints()
     loaded = load_settings(**{"api_open": True, **settings})
     siblings = Siblings(loaded)

@@ -27,6 +27,7 @@ from tests.fakes.gateway import NOW_MS, FakeEndpoints, FakeKafka, FakeStock, cha
 from tests.fakes.log import FakeDead, FakeFacts
 from topics.configuration.settings import load_settings
 from topics.contract.sample_files import sample
+from topics.logs.lines import Lines
 from topics.records.envelope import parse
 
 
@@ -95,7 +96,7 @@ async def served(limit: int, **more: Any) -> AsyncIterator[Served]:
     kafka, metrics, log = HoldingKafka(), Metrics(), list[bytes]()
     channels = channels_with(second="second")
     calls = Calls(channels.channels, Limiter(limit, limit, 1.0), **more)
-    access_log = AccessLog(log.append)
+    access_log = AccessLog(log.append, made_by=Lines("gateway", "0"))
     dependencies = Dependencies(
         producer=kafka,
         replies=kafka,

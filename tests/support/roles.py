@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 import aiohttp
 
@@ -21,9 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_S = 60
 
 
-def crash_environment(armed: Path) -> dict[str, str]:
-    """The environment of a role that dies where this file says (tests/support/crash_points/sitecustomize.py)."""
-    path = [crash_points.__path__[0], *filter(None, [os.environ.get("PYTHONPATH")])]
+def crash_environment(armed: Path, points: ModuleType = crash_points) -> dict[str, str]:
+    """The environment of a role that dies where this file says (`points`: the package with its sitecustomize)."""
+    path = [points.__path__[0], *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(path), "SLUICE_TEST_CRASH": str(armed)}
 
 

@@ -56,6 +56,8 @@ GATEWAYS_MAX = 16
 PORT_MAX = 65_535
 """The largest port of TCP. A larger number would be cut to 16 bits, and another port listened on."""
 
+JOURNAL_DAYS = 365
+"""As long as the topics keep facts, from which the journal could be made again."""
 HEAD_TIMEOUT_S = 10.0
 """From the connection, or from the first byte of a later request, to the end of the head. A head is a few packets, so
 this is enough for three lost ones."""
@@ -273,8 +275,26 @@ class Settings(BaseSettings):
         description="directory for state that outgrows a process's memory, whose files are deleted at the start, and "
         "for the file by which a worker that crashed gets its instance name back at once",
     )
+    journal_url: Secret | None = Field(
+        default=None,
+        description="database of the journal: `postgresql://USER:PASSWORD@HOST/DATABASE` or `sqlite:////PATH`; without "
+        "it the file journal.db in the state directory",
+    )
+    journal_personal: Literal["none", "encrypted", "plain"] = Field(
+        default="none",
+        description="what the journal keeps of texts that may name people: `none` of them; `encrypted` under the first "
+        "key of `SLUICE_SECRET_KEY`; `plain`",
+    )
+    journal_days: int = Field(
+        default=JOURNAL_DAYS, ge=1, description="days after which the journal deletes an order and what belongs to it"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="`json`: a line of JSON for each record; `console`: lines for people; `auto`: these on a terminal, "
+        "else JSON ([logs.md](logs.md))",
     )
 
     @field_validator("gateway_number")
@@ -314,6 +334,11 @@ class Settings(BaseSettings):
     def marketplace_bases(self) -> tuple[str, ...]:
         """The paths in `marketplace_paths`, without the slash at their end."""
         return parse_bases(self.marketplace_paths)
+
+    @property
+    def journal_dsn(self) -> str:
+        """The URL in `journal_url`, which may hold a password; empty when it is not set."""
+        return "" if self.journal_url is None else self.journal_url.get_secret_value()
 
     @property
     def secret_keys(self) -> tuple[bytes, ...]:

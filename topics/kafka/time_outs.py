@@ -17,6 +17,8 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
+from topics.logs.brokers import BROKERS
+
 QUICK_S: Final = 4.0
 """For what a broker answers from its memory: connecting, metadata, heartbeats, look-ups of a coordinator, the id of a
 producer. A broker that hangs costs a client several of these in a row; together they stay below a group's session."""
@@ -33,20 +35,29 @@ def bound_requests(client: AIOKafkaClient, joining_s: float = REPLICATED_S) -> N
 
     async def send(node_id: Any, request: Any, *, group: int = ConnectionGroup.DEFAULT) -> Any:
         if not await client.ready(node_id, group=group):
+            BROKERS.failed(node_id, _server(client, node_id), "no connection")
             raise NodeNotReadyError(f"no connection to broker {node_id}")
         connection = client._conns[(node_id, group)]
         is_joining = isinstance(request, _JOINING)
         timeout_s = joining_s if is_joining else QUICK_S if isinstance(request, _QUICK) else REPLICATED_S
         answer = _written(connection, request, timeout_s)
         try:
-            if is_joining:
-                return await _while_broker_answers(client, node_id, answer)
-            return await answer
+            answered = await (_while_broker_answers(client, node_id, answer) if is_joining else answer)
         except (TimeoutError, _HangsError) as error:
+            BROKERS.failed(node_id, _server(client, node_id), f"no answer to {type(request).__name__}")
             connection.close(reason=CloseReason.CONNECTION_TIMEOUT)  # the next request makes a new one
             raise RequestTimedOutError(f"{type(request).__name__} to broker {node_id}") from error
+        if BROKERS.away:
+            BROKERS.answered(node_id, _server(client, node_id))
+        return answered
 
     client.send = send
+
+
+def _server(client: AIOKafkaClient, node_id: Any) -> str:
+    """The address of a broker; empty while the cluster does not name it."""
+    broker = client.cluster.broker_metadata(node_id)
+    return "" if broker is None else f"{broker.host}:{broker.port}"
 
 
 class _HangsError(Exception):

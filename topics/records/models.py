@@ -115,6 +115,7 @@ class AttemptRecord(Body):
     lane: str
     response_class: str = Field(alias="class", description="The meaning of the answer for the request")
     far_side: str
+    story: int = Field(default=0, description="When the life of its order began, epoch milliseconds; 0: no order")
     sequence: int = Field(default=0, description="Its number among the order's requests to this destination; 0: none")
     previous_sequence: int = Field(default=0, description="That of the one before it; 0: none is known")
     number: int

@@ -86,12 +86,11 @@ class Found(StrEnum):
     """Written by a former owner behind its successor, or by nobody of Sluice: ignore it."""
 
 
-class FactReader:
-    """Judges the facts of orders.events, in the log's order.
+class SeenFacts:
+    """Tells facts of orders.events that count from repeats and late writes, in the log's order.
 
     Facts leave in the order of the commands that caused them, so a fact of an earlier command than the last one's is a
-    repeat. Sequences count up from 1 within each key; a key begins again at 1 when its order was forgotten, so they
-    reveal gaps, not repeats.
+    repeat.
 
     A reader starts from the value of `remembered`, which belongs beside its offsets. Without it, the first fact of each
     partition is taken for new.
@@ -106,10 +105,10 @@ class FactReader:
             for partition, facts in known.get("same", {}).items()
         }
         """The few facts of each partition that the last command caused."""
-        self._last: dict[bytes, int] = {key.encode(): last for key, last in known.get("keys", {}).items()}
 
-    def judge(self, partition: int, key: bytes, sequence: int, headers: Sequence[tuple[str, bytes | None]]) -> Found:
-        epoch, offset = made_by(headers)
+    def judge_made(self, partition: int, key: bytes, sequence: int, made: MadeBy) -> Found:
+        """NEW, REPEAT or STALE; `made`: what the fact's headers say of its maker."""
+        epoch, offset = made
         if self._epochs.is_stale(partition, epoch):
             return Found.STALE
         newest = self._made_from.get(partition, NOBODY.offset)
@@ -120,11 +119,7 @@ class FactReader:
             self._made_from[partition] = offset
             same.clear()
         same.add((key, sequence))
-        last = self._last.pop(key, 0)
-        self._last[key] = sequence  # put last, because the key read longest ago is forgotten first
-        if len(self._last) > KEYS_MAX:
-            del self._last[next(iter(self._last))]
-        return Found.NEW if sequence in (1, last + 1) else Found.GAP
+        return Found.NEW
 
     def remembered(self) -> dict[str, Any]:
         """The state to start from after a restart; JSON can carry it."""
@@ -135,5 +130,27 @@ class FactReader:
                 str(partition): sorted([key.decode(), sequence] for key, sequence in facts)
                 for partition, facts in self._same.items()
             },
-            "keys": {key.decode(): last for key, last in self._last.items()},
         }
+
+
+class FactReader(SeenFacts):
+    """Judges the facts of orders.events, and finds gaps: sequences count up from 1 within each key. A key begins again
+    at 1 when its order was forgotten, so sequences reveal gaps, not repeats."""
+
+    def __init__(self, remembered: Mapping[str, Any] | None = None) -> None:
+        super().__init__(remembered)
+        known = remembered or {}
+        self._last: dict[bytes, int] = {key.encode(): last for key, last in known.get("keys", {}).items()}
+
+    def judge(self, partition: int, key: bytes, sequence: int, headers: Sequence[tuple[str, bytes | None]]) -> Found:
+        found = self.judge_made(partition, key, sequence, made_by(headers))
+        if found is not Found.NEW:
+            return found
+        last = self._last.pop(key, 0)
+        self._last[key] = sequence  # put last, because the key read longest ago is forgotten first
+        if len(self._last) > KEYS_MAX:
+            del self._last[next(iter(self._last))]
+        return Found.NEW if sequence in (1, last + 1) else Found.GAP
+
+    def remembered(self) -> dict[str, Any]:
+        return {**super().remembered(), "keys": {key.decode(): last for key, last in self._last.items()}}

@@ -22,13 +22,15 @@ THIS_MACHINE = {
     "SLUICE_SUBSCRIBER_HTTP": "true",
 }
 """Beside the sandboxes, subscribers may be on this machine."""
+NO_PERSONS = {"SLUICE_JOURNAL_PERSONAL": "plain"}
+"""The sandboxes' orders name nobody, so the journal may keep all of them."""
 TOKENS = ("SLUICE_API_TOKEN", "SLUICE_API_TOKENS", "SLUICE_API_TOKENS_FILE")
 OPEN = "SLUICE_API_OPEN"
 
 
 def role_environment(data_dir: Path, *, has_sandboxes: bool, given: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment of a role. Raises StartError when the key cannot be kept."""
-    ours = dict(THIS_MACHINE) if has_sandboxes else {}
+    ours = {**THIS_MACHINE, **NO_PERSONS} if has_sandboxes else {}
     if has_sandboxes and _is_loopback(given.get("SLUICE_GATEWAY_HOST") or HOST) and not has_token(given):
         ours[OPEN] = "true"
     if not given.get("SLUICE_SECRET_KEY"):

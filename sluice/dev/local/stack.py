@@ -26,7 +26,7 @@ from topics.compiled import FORM
 from topics.configuration.channels_file import load_channels
 from topics.configuration.settings import GATEWAYS_MAX, load_settings
 
-STREAMS = ("orders", "delivery", "inventory")
+STREAMS = ("orders", "delivery", "inventory", "journal")
 SANDBOXES = ("increff", "marketplace")
 
 

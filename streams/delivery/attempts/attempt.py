@@ -24,13 +24,17 @@ from streams.delivery.ports import (
 )
 from streams.runtime.role import Change
 from topics.contract.definition import Mode, WhenDead
+from topics.logs.catalogue import ATTEMPT
+from topics.logs.lines import write_line
 from topics.records.deliveries import Conclusion, OutcomeKind
 from topics.records.envelope import DELIVERY_DEAD, DELIVERY_REFUSED
-from topics.subscriptions.model import KINDS
+from topics.subscriptions.model import FACT, KINDS
 
 WITHDRAWN = "not sent before the caller's deadline"
 TAKEN_STATUS = 200
 """The status of a success that a refusal told of."""
+MADE_BY_EVENT = ".0"
+"""A request of an order has the id of the event that made it, and this."""
 LATE = "no success before the caller's deadline"
 
 log = logging.getLogger(__name__)
@@ -59,20 +63,21 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
         far_side=answer.far_side,
         fault=verdict.fault,
     )
-    log.info(
-        "delivery.attempted destination=%s far_side=%s channel=%s touchpoint=%s id=%s attempt=%d class=%s status=%s "
-        "took_ms=%.0f not_before_ms=%s error=%s",
-        call.destination,
-        result.far_side,
-        call.channel,
-        call.touchpoint.name,
-        call.delivery_id,
-        call.attempt,
-        result.kind,
-        result.status,
-        result.took_ms,
-        result.not_before_ms,
-        result.error,
+    write_line(
+        ATTEMPT,
+        destination=call.destination,
+        far_side=result.far_side,
+        channel=call.channel,
+        touchpoint=call.touchpoint.name,
+        subject=call.subject,
+        delivery_id=call.delivery_id,
+        event_id="" if call.touchpoint is FACT else call.delivery_id.removesuffix(MADE_BY_EVENT),
+        attempt=call.attempt,
+        **{"class": result.kind},
+        status=result.status,
+        took_ms=now_ms - at_ms,
+        not_before_ms=result.not_before_ms,
+        error=result.error,
     )
     return result
 

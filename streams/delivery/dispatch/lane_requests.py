@@ -209,6 +209,7 @@ class LaneRequests:
             channel=request.channel,
             body=_text_of(request),
             entity=request.entity,
+            subject=request.subject,
             delivery_id=request.id,
             attempt=entry.attempts + 1,
             sequence=request.sequence,

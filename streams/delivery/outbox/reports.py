@@ -33,6 +33,7 @@ def attempted(
         "channel": request.channel,
         "subject": request.subject,
         "lane": request.lane,
+        "story": request.story,
         "class": response_class,
         "far_side": far_side,
         "sequence": request.sequence,

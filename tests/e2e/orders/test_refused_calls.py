@@ -38,7 +38,7 @@ async def command(*arguments: str) -> tuple[int | None, str]:
 
 def log_lines(stack: Stack, subject: str) -> list[dict[str, Any]]:
     text = (stack.data_dir / "logs" / "gateway.log").read_text(errors="replace")
-    lines = [json.loads(line[line.index("{") :]) for line in text.splitlines() if '"event":"request"' in line]
+    lines = [json.loads(line) for line in text.splitlines() if '"event":"request"' in line]
     return [line for line in lines if line["subject"] == subject and not line["touchpoint"].startswith("api-")]
 
 

@@ -20,7 +20,7 @@ from topics.compiled import VARIABLE
 
 ROOT = Path(__file__).resolve().parents[3]
 PRODUCT, DEV = "sluice_gateway", "sluice_gateway_dev"
-PACKAGES = ("topics", "gateway", "streams", "sluice")
+PACKAGES = ("topics", "journal", "gateway", "streams", "sluice")
 SETUPTOOLS_MIN = 77
 """As pyproject.toml wants it. With one that is here, the build needs no network."""
 IMPORT_ALL = """

@@ -13,7 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import grimp
 
-PACKAGES = ("topics", "gateway", "streams", "sluice", "bench")
+PACKAGES = ("topics", "journal", "gateway", "streams", "sluice", "bench")
 
 
 @cache

@@ -20,7 +20,7 @@ CHART = ROOT / "helm" / "sluice"
 DEPLOYMENT = [ROOT / "Dockerfile", COMPOSE, *sorted(CHART.rglob("*.yaml"))]
 NOT_SETTINGS = {"SLUICE_CHANNELS", "SLUICE_ENV_FILE", "SLUICE_COMPILED"}
 """Read by docker compose itself: which file to mount. Read before any setting: the form of the modules."""
-ROLES = ("gateway", "orders", "delivery", "inventory")
+ROLES = ("gateway", "orders", "delivery", "inventory", "journal")
 
 
 @pytest.mark.parametrize("path", DEPLOYMENT, ids=lambda path: str(path.relative_to(ROOT)))

@@ -24,6 +24,7 @@ FOLDERS = (
     "examples",
     "gateway",
     "helm",
+    "journal",
     "schemas",
     "sluice",
     "streams",
@@ -75,12 +76,14 @@ def words_of_the_tree() -> frozenset[str]:
 
 
 def is_there(name: str) -> bool:
-    """A setting is there by its member of Settings, a metric of the runtime without its prefix, a name that begins with
-    `_` as the end of another."""
+    """A setting is there by its member of Settings, a metric of the runtime or the journal without its prefix, a name
+    that begins with `_` as the end of another."""
     words = words_of_the_tree()
     if name.startswith("_") and any(word.endswith(name) for word in words):
         return True
-    short = (name.removeprefix("SLUICE_").lower(), name.removeprefix("sluice_runtime_"))
+    prefixes = ("sluice_runtime_", "sluice_journal_")
+    prefixes = ("sluice_runtime_", "sluice_journal_")
+    short = (name.removeprefix("SLUICE_").lower(), *(name.removeprefix(prefix) for prefix in prefixes))
     return name in words or not words.isdisjoint(short)
 
 

@@ -109,7 +109,7 @@ async def test_an_attempt_of_delivery_is_one_request(server: CuttingServer, name
 
 def test_sessions_are_made_only_by_the_factory() -> None:
     made: dict[str, list[int]] = {}
-    for package in ("topics", "gateway", "streams", "sluice", "bench"):
+    for package in ("topics", "journal", "gateway", "streams", "sluice", "bench"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_bytes())):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) in (

@@ -10,7 +10,7 @@ from aiohttp import web
 from gateway.access.control import AccessControl
 from gateway.api.handler import Act, Management, add_api
 from gateway.app import make_calls
-from gateway.http.access_log import AccessLog, discard
+from gateway.http.access_log import AccessLog
 from gateway.http.answers import Answer
 from gateway.http.call import Call
 from gateway.http.metrics import Metrics
@@ -31,7 +31,7 @@ def bind(names: set[str]) -> web.UrlDispatcher:
     settings, metrics = load_settings(), Metrics()
     access = AccessControl(settings, channels_with(), metrics)
     calls = make_calls(settings, channels_with())
-    add_api(router, Management(settings, access, calls, Responder(metrics, AccessLog(discard), lambda: 0)), acts)
+    add_api(router, Management(settings, access, calls, Responder(metrics, AccessLog(lambda _lines: None))), acts)
     return router
 
 

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import ClientResponse
 from yarl import URL
 
-from gateway.http.answers import Refused
+from gateway.http.answers import QUOTED, Refused
 from gateway.http.metrics import Metrics
 from gateway.kafka.refused_calls import EntityRefusal, RefusedCalls
 from gateway.ports import Outgoing, Position, Unavailable
@@ -181,7 +181,7 @@ async def test_a_touchpoint_that_is_off_is_a_refused_call_of_its_channel() -> No
     ("verdict", "message", "code", "reason"),
     [
         (Verdict.CONFLICT, "other data is known", "CONFLICT", "other data is known"),
-        (Verdict.REFUSED, "Increff said: phone 12345", "REFUSED", ""),
+        (Verdict.REFUSED, "Increff said: phone 12345", "REFUSED", QUOTED),
     ],
 )
 async def test_a_verdict_is_told_by_the_orders_role_and_its_line_quotes_no_far_side(

@@ -16,7 +16,7 @@ from topics.configuration.settings import load_settings
 from topics.kafka import clients
 
 ROOT = Path(__file__).parents[4]
-PACKAGES = ("topics", "gateway", "streams", "sluice")
+PACKAGES = ("topics", "journal", "gateway", "streams", "sluice")
 FACTORY = "topics/kafka/clients.py"
 OVERRIDES = {
     FACTORY,

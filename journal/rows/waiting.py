@@ -1,0 +1,114 @@
+"""Requests that wait, from deliveries.outbox; and the gates of destinations, from deliveries.permits."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from journal.rows.batch import Batch
+from journal.rows.keeper import Keeper
+from journal.rows.reader import EpochReader, KafkaRecord
+from journal.rows.requests import small
+from topics.records.deliveries import Attempt, DeliveryRequest, TimeMs
+from topics.records.keys import split
+
+_SEPARATOR = b"||"
+"""Between lane and request id in the key of a waiting request; other keys of the topic are headers of lanes."""
+
+
+class _Entry(msgspec.Struct):
+    """A waiting request, as delivery keeps it (streams/delivery/outbox/records.py)."""
+
+    request: DeliveryRequest
+    position: TimeMs
+    queued_ms: TimeMs
+    next_ms: TimeMs = 0
+    attempts: int = 0
+    failures: int = 0
+    first_ms: TimeMs = 0
+    failed_ms: TimeMs = 0
+    last: Attempt | None = None
+    message: str = ""
+    held: bool = False
+    redrive: str = ""
+    in_doubt: bool = False
+
+
+class _Permits(msgspec.Struct):
+    gate_ms: TimeMs
+
+
+_ENTRIES = msgspec.json.Decoder(_Entry)
+_PERMITS = msgspec.json.Decoder(_Permits)
+
+
+class WaitingRows(EpochReader):
+    """Reads one partition of deliveries.outbox."""
+
+    TOPIC: ClassVar[str] = "deliveries.outbox"
+
+    def __init__(self, partition: int, memory: dict[str, Any], keeper: Keeper) -> None:
+        super().__init__(partition, memory)
+        self._keeper = keeper
+
+    def take_counted(self, record: KafkaRecord, key: bytes, batch: Batch) -> None:
+        if _SEPARATOR not in key:
+            return
+        lane_bytes, _, rest = key.partition(_SEPARATOR)
+        lane, request_id = lane_bytes.decode(), split(rest)[0]
+        if record.value is None:
+            batch.waiting[lane, request_id] = None
+            return
+        entry = _ENTRIES.decode(record.value)
+        request, last = entry.request, entry.last
+        batch.waiting[lane, request_id] = {
+            "lane": lane,
+            "request_id": request_id,
+            "received_ms": request.story or request.created_ms,
+            "order_key": request.entity,
+            "channel": request.channel,
+            "subject": request.subject,
+            "destination": request.destination,
+            "shard": small(request.shard),
+            "touchpoint": request.touchpoint,
+            "sequence": request.sequence,
+            "position": entry.position,
+            "created_ms": request.created_ms,
+            "queued_ms": entry.queued_ms,
+            "next_ms": entry.next_ms,
+            "attempts": small(entry.attempts),
+            "failures": small(entry.failures),
+            "first_ms": entry.first_ms,
+            "failed_ms": entry.failed_ms,
+            "last_ms": None if last is None else last.at_ms,
+            "last_status": None if last is None or last.status is None else small(last.status),
+            "last_error": "" if last is None else last.error,
+            "message": self._keeper.words(entry.message),
+            "is_held": entry.held,
+            "is_redriven": request.redriven,
+            "is_in_doubt": entry.in_doubt,
+            "is_relay": request.relay,
+            "is_hold": request.hold,
+            "deadline_ms": request.deadline_ms,
+            "redrive": entry.redrive,
+            "partition": self.partition,
+            "record_offset": record.offset,
+        }
+
+
+class GateRows(EpochReader):
+    """Reads one partition of deliveries.permits."""
+
+    TOPIC: ClassVar[str] = "deliveries.permits"
+
+    def take_counted(self, record: KafkaRecord, key: bytes, batch: Batch) -> None:
+        destination, *scope = split(key)
+        opens_ms = 0 if record.value is None else _PERMITS.decode(record.value).gate_ms
+        batch.gates[destination, "|".join(scope)] = {
+            "destination": destination,
+            "scope": "|".join(scope),
+            "opens_ms": opens_ms,
+            "partition": self.partition,
+            "record_offset": record.offset,
+        }

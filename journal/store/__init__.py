@@ -1,0 +1,1 @@
+"""The journal's database: how it is opened, migrated, written and kept small."""

@@ -1,0 +1,1 @@
+"""PURE: the tables of the journal, the same for SQLite and PostgreSQL. docs/journal.md says what they are for."""

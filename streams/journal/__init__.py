@@ -1,0 +1,1 @@
+"""The journal role: follows topics into the journal's tables."""

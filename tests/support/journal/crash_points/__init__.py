@@ -1,0 +1,1 @@
+"""A sitecustomize that makes a journal process die."""

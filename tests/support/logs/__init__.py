@@ -1,0 +1,1 @@
+"""The lines of logs, as tests read them."""

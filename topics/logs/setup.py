@@ -1,0 +1,72 @@
+"""Says where the lines of a role go, and gives what is logged by a text the shape of all others."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal
+
+import orjson
+import structlog
+
+from topics.http_faults import in_words
+from topics.logs import lines
+from topics.logs.client_chatter import ClientChatter
+from topics.logs.lines import LEVELS, Lines, message_fields, message_line
+
+log = logging.getLogger(__name__)
+
+Format = Literal["auto", "json", "console"]
+EVENT_CHARS = 12
+"""Width of the event in a line for people."""
+
+
+def configure(role: str, instance: str, level: str, form: Format = "auto") -> None:
+    """Makes this process write its lines to standard error; the service manager keeps them."""
+    is_for_people = form == "console" or (form == "auto" and sys.stderr.isatty())
+    render = for_people() if is_for_people else orjson.dumps
+    lines.use(Lines(role, instance, level=LEVELS[level], render=render))
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_rendered]))
+    handler.addFilter(ClientChatter())
+    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+    sys.excepthook = _end_of_process
+    threading.excepthook = _end_of_thread
+    # The client logs each step of joining a group; the runtime itself logs the steps that matter.
+    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, LEVELS[level]))
+
+
+def for_people() -> Callable[[dict[str, Any]], bytes]:
+    """Renders lines for a terminal, with colours."""
+    renderer = structlog.dev.ConsoleRenderer(
+        timestamp_key="at", pad_event_to=EVENT_CHARS, sort_keys=False, colors=sys.stderr.isatty()
+    )
+
+    def render(line: dict[str, Any]) -> bytes:
+        shown = {name: value for name, value in line.items() if value is not None and value != ""}
+        return str(renderer(None, line["level"], shown)).encode()
+
+    return render
+
+
+def _end_of_process(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, frames)
+        return
+    log.critical("this process ends", exc_info=(kind, error, frames))
+
+
+def _end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    log.critical("a thread of this process ended", exc_info=ended.exc_value or True)
+
+
+def _rendered(_logger: Any, _name: str, given: Any) -> str:
+    """The line of a record of the standard library's logging."""
+    record: logging.LogRecord = given["_record"]
+    error = given.get("exc_info")
+    raised = error[1] if isinstance(error, tuple) else error if isinstance(error, BaseException) else None
+    fields = message_fields(record.name, given["event"], in_words(raised) if raised is not None else "")
+    return message_line(record.levelname.lower(), fields).decode()
