@@ -15,7 +15,7 @@ from topics.contract.sample_files import Sample, SampleError
 from topics.kafka.catalogue import DAY_MS, Cleanup, Topic
 from topics.schema_base import problems
 
-KNOWN_ROLES = {"gateway", "orders", "delivery", "inventory", "direct producers", "analytics", "operators"}
+KNOWN_ROLES = {"gateway", "orders", "delivery", "inventory", "journal", "direct producers", "analytics", "operators"}
 """Who may write or read a topic: the roles, and people or systems outside."""
 TOPIC_NAME = re.compile(r"[a-z]+(\.[a-z]+)?")
 """Dots only: Kafka's metrics cannot tell `a.b` from `a_b`."""

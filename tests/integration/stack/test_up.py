@@ -19,7 +19,7 @@ from tests.e2e.stack import Stack
 from tests.support.eventually import eventually, eventually_sync
 from topics.configuration.settings import PARTITIONS
 
-ROLES = {"gateway", "orders", "delivery", "inventory", "kafka", "sandbox-increff", "sandbox-marketplace"}
+ROLES = {"gateway", "orders", "delivery", "inventory", "journal", "kafka", "sandbox-increff", "sandbox-marketplace"}
 STATE = "sluice.orders.state.v1"
 """A topic nobody cleans up or reads from its middle: what a test puts there stays."""
 
@@ -87,7 +87,7 @@ async def test_the_status_names_every_role(stack: Stack) -> None:
     assert "Sluice is ready" in stack.tail()
 
 
-@pytest.mark.parametrize("role", ["gateway", "orders", "delivery", "inventory", "sandbox-increff"])
+@pytest.mark.parametrize("role", ["gateway", "orders", "delivery", "inventory", "journal", "sandbox-increff"])
 async def test_a_killed_role_is_restarted(role: str, stack: Stack) -> None:
     before = pids(stack)
     stack.kill(role)
