@@ -48,7 +48,7 @@ from streams.runtime.metrics import Metrics
 from streams.runtime.partitions import Partitions
 from streams.runtime.preparing import Preparing
 from streams.runtime.role import Change, Effect, PartitionLost, Role
-from streams.runtime.stuck.ending import EXIT_FAILED, EXIT_NOT_DRAINED, bounded, ends_within
+from streams.runtime.stuck.ending import EXIT_FAILED, EXIT_NOT_DRAINED, all_bounded, bounded, ends_within
 from streams.runtime.stuck.held_up import HeldUp, Progress
 from streams.runtime.stuck.paused import StuckError
 from streams.runtime.tables.local_store import LocalStore
@@ -210,18 +210,13 @@ class Worker:
             task.cancel()
         ends: dict[str, Awaitable[Any]] = {
             "ending the groups": self.group_commit.stop(),
-            "ending what follows topics": self.held_up.following.stop(),
-            "ending the standby": self.standby.stop(),
+            "ending what reads": asyncio.gather(self.held_up.following.stop(), self.standby.stop()),
             "ending the tasks": asyncio.wait(tasks),
         }
         if self.app.started:
             ends["leaving the group"] = self.app.stop()
-        steps = await asyncio.gather(*(bounded(what, end, STOP_LEAVE_S) for what, end in ends.items()))
-        steps += await asyncio.gather(
-            bounded("closing the producer", self.publisher.stop(), STOP_LEAVE_S),
-            bounded("closing the admin port", self.admin.stop(), STOP_LEAVE_S),
-        )
-        self.has_leftovers = not all(steps)
+        last = {"closing the producer": self.publisher.stop(), "closing the admin port": self.admin.stop()}
+        self.has_leftovers = not (await all_bounded(ends, STOP_LEAVE_S) & await all_bounded(last, STOP_LEAVE_S))
         self.spilling.store.clear()
 
     # -- hooks of the transport -----------------------------------------------------------------------------------

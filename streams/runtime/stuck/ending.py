@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -40,6 +40,11 @@ async def bounded(what: str, step: Awaitable[Any], timeout_s: float) -> bool:
         log.exception("%s failed", what)
         return False
     return True
+
+
+async def all_bounded(steps: Mapping[str, Awaitable[Any]], timeout_s: float) -> bool:
+    """Runs steps of the end side by side, each as `bounded` does. Returns whether all came to their ends."""
+    return all(await asyncio.gather(*(bounded(what, step, timeout_s) for what, step in steps.items())))
 
 
 def _forget(ended: asyncio.Future[Any]) -> None:

@@ -76,13 +76,17 @@ def own_private_names(tree: ast.Module) -> set[str]:
     return found
 
 
+DOCUMENTED = {"_exit"}
+"""Functions of Python itself that its documentation names, although they look private."""
+
+
 def foreign_private(tree: ast.Module) -> Iterator[str]:
     """Private attributes of what is neither `self` nor of this module's making."""
     own = own_private_names(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.endswith("__"):
             continue
-        if last_name(node.value) in {"self", "cls"} or node.attr in own:
+        if last_name(node.value) in {"self", "cls"} or node.attr in own | DOCUMENTED:
             continue
         yield f"line {node.lineno}: {ast.unparse(node)}"
 
