@@ -58,17 +58,18 @@ FORGOTTEN = len(job.STEPS)
 KILLS = (
     (1, BETWEEN),
     (2, BETWEEN),
+    (4, BEHIND),
     (6, BEFORE),
-    (7, BEHIND),
-    (9, BEHIND),
-    (11, BEFORE),
+    (9, BEFORE),
+    (11, BEHIND),
     (FORGOTTEN, BEFORE),
     (FORGOTTEN, BETWEEN),
     (FORGOTTEN, BEHIND),
 )
-"""Offset of the event, and the step at which the process dies: each step while a change is written (1, 6, 9), while a
-base follows changes (2, 7, 11), and while the order is forgotten."""
-BASES = (2, 7, 11)
+"""Offset of the event, and the step at which the process dies: each step while a change is written (1, 9, 11; the last
+two take the place of a change), while a base follows a change (2, 4, 6), and while the order is forgotten."""
+BASES = (2, 4, 6)
+CHANGES = (9, 11)
 
 
 class Found(NamedTuple):
@@ -210,6 +211,8 @@ async def test_an_order_is_as_if_nothing_had_died(kafka: Kafka, prefix: str, tmp
     )
     for at in BASES:
         assert {(at - 1, KEY), (at, KEY)} & plain.written == {(at, KEY)}
+    for at in CHANGES:
+        assert {(at - 1, change_key(KEY, 1)), (at, change_key(KEY, 1))} <= plain.written
     assert {(FORGOTTEN, KEY), (FORGOTTEN, change_key(KEY, 1))} <= plain.written
     assert killed.states == plain.states
     assert [offset for offset in range(FORGOTTEN + 1) if not killed.states[offset]] == [FORGOTTEN]

@@ -26,7 +26,7 @@ SETUPTOOLS_MIN = 77
 IMPORT_ALL = """
 import importlib, pkgutil
 for module in pkgutil.walk_packages([sys.path[0]]):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith(("__main__", "migrations.env")):  # programs: Alembic runs the last
         importlib.import_module(module.name)
 """
 RUN = "import sys; sys.path[:] = [sys.argv.pop(1), *sys.path, sys.argv.pop(1)]; "
