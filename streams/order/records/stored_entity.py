@@ -10,7 +10,7 @@ from streams.order.model.entity import Entity
 from streams.order.model.parts import DeferredCall, Delivery, EarlyEvent, Question, Relay
 from streams.order.storage.changes import LARGE_BYTES, chain_of, is_large, next_part, read, without_parts
 from streams.order.storage.encoding import encode_entity
-from streams.order.storage.small import apply_small_change, basis_of, is_small_change
+from streams.order.storage.small import NextPart, apply_small_change, basis_of, is_small_change
 from streams.runtime.invariants import is_raising, violated
 from streams.runtime.limits import VALUE_BYTES_MAX
 from streams.runtime.rejected import too_large
@@ -52,20 +52,21 @@ class StoredEntities:
     def write(self, record: Record, state: Table, key: bytes, entity: Entity) -> None:
         """Puts an entity as its last event left it: what changed, or all of it.
 
-        Raises Poison before anything is put."""
+        Raises Poison before anything is put.
+        """
         check_indexes(entity)
         if not isinstance(state, PartedTable):
-            level, content, whole, note = 0, encode_entity(entity), None, 0
+            part = NextPart(0, encode_entity(entity))
         else:
-            level, content, whole, note = next_part(entity, record.offset)
-            if level and not self._makes(state, key, entity, level, content, record.offset):
-                level, content, whole, note = next_part(without_parts(entity), record.offset)
-        if len(content) > VALUE_BYTES_MAX:
-            raise too_large(f"a value of {STATE}", content)
-        if level and isinstance(state, PartedTable):
-            state.put_change(key, level, content, whole, note)
+            part = next_part(entity, record.offset)
+            if part.level and not self._makes(state, key, entity, part, record.offset):
+                part = next_part(without_parts(entity), record.offset)
+        if len(part.content) > VALUE_BYTES_MAX:
+            raise too_large(f"a value of {STATE}", part.content)
+        if part.level and isinstance(state, PartedTable):
+            state.put_change(key, *part)
         else:
-            state.put(key, content)
+            state.put(key, part.content)
         self._keep(record, key, entity)
 
     def forget_partition(self, partition: int) -> None:
@@ -96,13 +97,13 @@ class StoredEntities:
             self._kept_bytes -= kept[1]
         return kept
 
-    def _makes(self, state: Table, key: bytes, entity: Entity, level: int, content: bytes, origin: int) -> bool:
+    def _makes(self, state: Table, key: bytes, entity: Entity, part: NextPart, origin: int) -> bool:
         """Whether a change makes the entity that was decided. In production few are looked at."""
         self._changes += 1
         if (self._changes % CHECKED_EVERY or is_large(entity)) and not _RAISES:
             return True
         try:
-            made = _after(state.get(key) or b"", level, content, origin)
+            made = _after(state.get(key) or b"", part, origin)
         except StateError as error:
             violated("changes_make_the_state", f"{key!r}: {error}")
             return False
@@ -113,15 +114,15 @@ class StoredEntities:
         return False
 
 
-def _after(value: bytes, level: int, content: bytes, origin: int) -> Entity:
+def _after(value: bytes, part: NextPart, origin: int) -> Entity:
     """Returns the entity that a change makes of a value, for a comparison."""
-    if not is_small_change(content):
-        return read(with_part(value, level, content, origin))
+    if not is_small_change(part.content):
+        return read(with_part(value, part.level, part.content, origin))
     before = read(value)
     basis = basis_of(before)
     if basis is None:
         raise StateError("a change of a small entity is of one that has no basis")
-    apply_small_change(before, content, basis.origin, basis.note())
+    apply_small_change(before, part.content, basis.origin, basis.note())
     return before
 
 

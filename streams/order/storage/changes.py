@@ -100,12 +100,16 @@ def read(value: bytes) -> Entity:
     entity = decode_entity(base)
     levels = len(parts.contents) - 1
     if is_plain(base):
+        origin, size = parts.origins[0], len(base)
         if levels == 1 and is_small_change(parts.contents[1]):
-            note = apply_small_change(entity, parts.contents[1], parts.origins[0])
+            note = apply_small_change(entity, parts.contents[1], origin)
             whole = len(encode_entity(entity))
-            entity.__dict__["basis"] = Basis(entity, parts.origins[0], len(base), whole, len(parts.contents[1]), note)
+            entity.__dict__["basis"] = Basis(entity, origin, size, whole, len(parts.contents[1]), note)
             return entity
-        _begin(entity, parts.origins[0], len(base))
+        if levels or size >= LARGE_BYTES:  # an earlier version wrote several changes of small entities, too
+            entity.__dict__["chain"] = Chain(entity, origin, size)
+        else:
+            entity.__dict__["basis"] = Basis(entity, origin, size, size)
     for level in range(1, levels + 1):
         _read_change(entity, level, parts.origins, parts.contents[level])
     return entity
@@ -113,9 +117,6 @@ def read(value: bytes) -> Entity:
 
 def _read_change(entity: Entity, level: int, origins: Sequence[int], content: bytes) -> None:
     chain, origin = chain_of(entity), origins[level]
-    basis = entity.__dict__.pop("basis", None)
-    if basis is not None:  # an earlier version wrote several changes of small entities, too
-        chain = entity.__dict__["chain"] = Chain(entity, basis.origin, basis.size)
     try:
         if chain is None or origin == MISSING:
             raise StateError(f"its change on level {level} is not there: the changelog has lost a record")
@@ -136,14 +137,6 @@ def _read_change(entity: Entity, level: int, origins: Sequence[int], content: by
     chain.line_count = _line_count(entity)
 
 
-def _begin(entity: Entity, origin: int, size: int) -> None:
-    """Gives an entity the chain, or if it is small the basis, of its base alone."""
-    if size >= LARGE_BYTES:
-        entity.__dict__["chain"] = Chain(entity, origin, size)
-    else:
-        entity.__dict__["basis"] = Basis(entity, origin, size, size)
-
-
 def next_part(entity: Entity, origin: int) -> NextPart:
     """The part to write of an entity that was decided from the record at `origin`.
 
@@ -154,13 +147,15 @@ def next_part(entity: Entity, origin: int) -> NextPart:
     basis: Basis | None = own.pop("basis", None)
     if basis is not None:
         small = next_small_part(entity, basis, touched or _UNTOUCHED)
-        if small.level or len(small.content) < LARGE_BYTES:
+        if small.level:
             return small
-    elif is_large(entity):
-        large = _next_change(entity, own["chain"], touched or Touched(), origin)
-        if large is not None:
-            return large
-    base = encode_entity(entity)
+        base = small.content
+    else:
+        if is_large(entity):
+            large = _next_change(entity, own["chain"], touched or Touched(), origin)
+            if large is not None:
+                return large
+        base = encode_entity(entity)
     own.pop("chain", None)
     if len(base) >= LARGE_BYTES and is_plain(base):
         own["chain"] = Chain(entity, origin, len(base))
