@@ -157,7 +157,7 @@ def disturbed(source: Logs, partition: int, chance: Random, plain: dict[tuple[by
         if chance.random() < 0.2:
             standby.read(logs)  # Kafka keeps deletions for longer than a standby is behind
             for name, log in logs.items():
-                log.compact(written[name], chance)
+                log.compact(written[name], chance, committed=committed)
     return owner
 
 

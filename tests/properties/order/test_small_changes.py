@@ -215,4 +215,4 @@ def _play(source: list[bytes], chance: Random) -> None:
             committed, clean = until, log.end
             owner.table.forget_deleted(committed)
         if chance.random() < 0.25:
-            log.compact(clean, chance)
+            log.compact(clean, chance, committed=committed)

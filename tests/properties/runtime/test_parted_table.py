@@ -43,15 +43,20 @@ class Log:
         self.records.append(SimpleNamespace(offset=self.end, key=key, value=value, headers=headers))
         self.end += 1
 
-    def compact(self, before: int, chance: Random) -> None:
-        """Removes records before an offset that have a later one of their key there; now and then tombstones, too."""
+    def compact(self, before: int, chance: Random, *, committed: int) -> None:
+        """Removes records before an offset that have a later one of their key there; now and then tombstones, too.
+
+        Tombstones of events that are not committed stay: Kafka keeps one for `delete.retention.ms`, a day."""
         last = {record.key: record.offset for record in self.records if record.offset < before}
         drop_deleted = chance.random() < 0.3
         self.records = [
             record
             for record in self.records
             if record.offset >= before
-            or (record.offset == last[record.key] and not (drop_deleted and record.value is None))
+            or (
+                record.offset == last[record.key]
+                and not (drop_deleted and record.value is None and made_by(record.headers).offset < committed)
+            )
         ]
 
 
@@ -175,7 +180,7 @@ def test_what_is_recovered_is_what_was_once_decided(seed: int) -> None:
                 other.table.origin(key) for key in KEYS if other.read(key)
             ]
         elif step < 0.85:
-            log.compact(clean, chance)
+            log.compact(clean, chance, committed=committed)
         elif step < 0.95:
             former = copy.copy(owner)
             former.table, former.state = _copied(owner)
