@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
 from journal.rows.batch import Batch, Row, body_row
-from journal.rows.keeper import Keeper
 from journal.rows.reader import EpochReader, KafkaRecord, NotForTheJournalError, text_of
 from journal.rows.requests import order_of_lane, small
 from journal.tables.deliveries import BODIES
@@ -34,10 +33,6 @@ class DeadLetterRows(EpochReader):
     """Reads one partition of deliveries.dead. Of one request the last record counts."""
 
     TOPIC: ClassVar[str] = "deliveries.dead"
-
-    def __init__(self, partition: int, memory: dict[str, Any], keeper: Keeper) -> None:
-        super().__init__(partition, memory)
-        self._keeper = keeper
 
     def take_counted(self, record: KafkaRecord, key: bytes, batch: Batch) -> None:
         headers = dict(record.headers)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from journal.rows.batch import Batch, Row
+from journal.rows.keeper import Keeper
 from journal.rows.reader import KafkaRecord, PartitionReader, text_of
 from journal.tables.orders import FACTS
 from topics.records.envelope import FACT
@@ -76,8 +77,8 @@ class FactRows(PartitionReader):
 
     TOPIC: ClassVar[str] = "orders.events"
 
-    def __init__(self, partition: int, memory: dict[str, Any]) -> None:
-        super().__init__(partition, memory)
+    def __init__(self, partition: int, memory: dict[str, Any], keeper: Keeper, partitions: int) -> None:
+        super().__init__(partition, memory, keeper, partitions)
         self._seen = SeenFacts(memory)
         self._recent: dict[_Id, None] = {}
 

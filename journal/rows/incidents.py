@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
 from journal.rows.batch import Batch, body_row
-from journal.rows.keeper import Keeper
 from journal.rows.reader import EpochReader, KafkaRecord, PartitionReader, text_of
 from journal.rows.requests import small
 from journal.tables.deliveries import BODIES
@@ -23,10 +22,6 @@ class RejectedRows(PartitionReader):
     """Reads one partition of commands.rejected. A record is known by the place of the original."""
 
     TOPIC: ClassVar[str] = "commands.rejected"
-
-    def __init__(self, partition: int, memory: dict[str, Any], keeper: Keeper) -> None:
-        super().__init__(partition, memory)
-        self._keeper = keeper
 
     def take(self, record: KafkaRecord, batch: Batch) -> None:
         headers = {name: text_of(content) for name, content in record.headers}
@@ -91,10 +86,6 @@ class RefusedCallRows(EpochReader):
     """Reads one partition of orders.refused: the last value of each key is what is known of it."""
 
     TOPIC: ClassVar[str] = "orders.refused"
-
-    def __init__(self, partition: int, memory: dict[str, Any], keeper: Keeper) -> None:
-        super().__init__(partition, memory)
-        self._keeper = keeper
 
     def take_counted(self, record: KafkaRecord, key: bytes, batch: Batch) -> None:
         order_key = key.decode()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from journal.rows.batch import Batch
+from journal.rows.keeper import Keeper
 from topics.records.reading import OWNER_KEY, Epochs, made_by
 from topics.records.unreadable import NOT_OURS, UNREADABLE
 
 Headers = Sequence[tuple[str, bytes | None]]
-INT_MAX = 2**63 - 1
 
 
 class KafkaRecord(Protocol):
@@ -36,16 +37,18 @@ class NotForTheJournalError(ValueError):
     """A record that its topic should not have; the message says why."""
 
 
-class PartitionReader:
+class PartitionReader(ABC):
     """Reads one partition, in the log's order. `remembered` is stored with its offset, and the next owner starts from
     it. A record that cannot be read is counted and named, and its neighbours are read."""
 
     TOPIC: ClassVar[str]
 
-    def __init__(self, partition: int, memory: dict[str, Any]) -> None:
-        """`memory`: as `remembered` returned it; empty at the beginning."""
+    def __init__(self, partition: int, memory: dict[str, Any], keeper: Keeper, partitions: int) -> None:
+        """`memory`: as `remembered` returned it; empty at the beginning. `partitions`: of orders.commands."""
         self.partition = partition
         self._memory = memory
+        self._keeper = keeper
+        self._partitions = partitions
 
     def remembered(self) -> dict[str, Any]:
         """The state that reading goes by; JSON can carry it."""
@@ -61,9 +64,9 @@ class PartitionReader:
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             UNREADABLE.note(self.TOPIC, key, error, partition=self.partition, offset=record.offset)
 
+    @abstractmethod
     def take(self, record: KafkaRecord, batch: Batch) -> None:
         """As `read`. Raises ValueError for a record that cannot be read; then nothing of it is in the batch."""
-        raise NotImplementedError
 
     def not_ours(self, record: KafkaRecord) -> None:
         UNREADABLE.note(self.TOPIC, record.key, NOT_OURS, partition=self.partition, offset=record.offset)
@@ -72,8 +75,8 @@ class PartitionReader:
 class EpochReader(PartitionReader):
     """Reads a topic whose partitions have one owner at a time: of an older epoch nothing counts."""
 
-    def __init__(self, partition: int, memory: dict[str, Any]) -> None:
-        super().__init__(partition, memory)
+    def __init__(self, partition: int, memory: dict[str, Any], keeper: Keeper, partitions: int) -> None:
+        super().__init__(partition, memory, keeper, partitions)
         self._epochs = Epochs({partition: int(memory.get("epoch", 0))})
 
     def remembered(self) -> dict[str, Any]:
@@ -88,9 +91,9 @@ class EpochReader(PartitionReader):
         elif record.key is not None and record.key != OWNER_KEY:
             self.take_counted(record, record.key, batch)
 
+    @abstractmethod
     def take_counted(self, record: KafkaRecord, key: bytes, batch: Batch) -> None:
         """Take a record that its owner wrote."""
-        raise NotImplementedError
 
 
 def text_of(header: bytes | None) -> str:

@@ -37,9 +37,7 @@ class RequestRows(PartitionReader):
     TOPIC: ClassVar[str] = "deliveries.requests"
 
     def __init__(self, partition: int, memory: dict[str, Any], keeper: Keeper, partitions: int) -> None:
-        super().__init__(partition, memory)
-        self._keeper = keeper
-        self._partitions = partitions
+        super().__init__(partition, memory, keeper, partitions)
         self._newest: dict[int, int] = {int(maker): epoch for maker, epoch in memory.get("epochs", {}).items()}
 
     def remembered(self) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
 from journal.rows.batch import Batch
-from journal.rows.keeper import Keeper
 from journal.rows.reader import EpochReader, KafkaRecord
 from journal.rows.requests import small
 from topics.records.deliveries import Attempt, DeliveryRequest, TimeMs
@@ -47,10 +46,6 @@ class WaitingRows(EpochReader):
     """Reads one partition of deliveries.outbox."""
 
     TOPIC: ClassVar[str] = "deliveries.outbox"
-
-    def __init__(self, partition: int, memory: dict[str, Any], keeper: Keeper) -> None:
-        super().__init__(partition, memory)
-        self._keeper = keeper
 
     def take_counted(self, record: KafkaRecord, key: bytes, batch: Batch) -> None:
         if _SEPARATOR not in key:
