@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from journal.rows.batch import Batch
-from journal.rows.reader import EpochReader, KafkaRecord, text_of
-from journal.rows.requests import order_of_lane, small
+from journal.rows.reader import EpochReader, KafkaRecord, small, text_of
+from journal.rows.requests import order_of_lane
 from journal.tables.deliveries import ATTEMPTS
 from topics.records.deliveries import TimeMs
 

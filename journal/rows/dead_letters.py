@@ -6,13 +6,12 @@ from typing import ClassVar
 
 import msgspec
 
-from journal.rows.batch import Batch, Row, body_row
-from journal.rows.reader import EpochReader, KafkaRecord, NotForTheJournalError, text_of
-from journal.rows.requests import order_of_lane, small
+from journal.rows.batch import Batch, Row
+from journal.rows.reader import EpochReader, KafkaRecord, NotForTheJournalError, small, text_of
+from journal.rows.requests import bodies_of, columns_of, order_of_lane
 from journal.tables.deliveries import BODIES
-from topics.records.deliveries import NO_BODY, Attempt, DeliveryRequest, TimeMs, decode_concluded
+from topics.records.deliveries import Attempt, DeliveryRequest, TimeMs, decode_concluded
 from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REFUSED
-from topics.subscriptions.model import FACT
 
 
 class _Letter(msgspec.Struct):
@@ -57,16 +56,9 @@ class DeadLetterRows(EpochReader):
 
     def _take_letter(self, record: KafkaRecord, letter: _Letter, kind: str, batch: Batch) -> None:
         request, last = letter.request, letter.last
-        received_ms = request.story or request.created_ms
         row = {
+            **columns_of(request),
             "request_id": request.id,
-            "received_ms": received_ms,
-            "order_key": request.entity,
-            "channel": request.channel,
-            "subject": request.subject,
-            "destination": request.destination,
-            "shard": small(request.shard),
-            "touchpoint": request.touchpoint,
             "lane": request.lane,
             "kind": kind,
             "died_ms": record.timestamp,
@@ -86,10 +78,8 @@ class DeadLetterRows(EpochReader):
         }
         batch.ends.pop(request.id, None)
         batch.letters[request.id] = row
-        if request.touchpoint != FACT.name and request.body != NO_BODY:
-            body = bytes(request.body)
-            kept = self._keeper.body(request.touchpoint, body, request.id)
-            batch.add(BODIES, body_row(request.entity, received_ms, "request", request.id, kept, len(body)))
+        for body in bodies_of(request, self._keeper):
+            batch.add(BODIES, body)
 
 
 def _only_an_end(request_id: str, lane: str) -> Row:

@@ -7,8 +7,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from journal.rows.batch import Batch, body_row
-from journal.rows.reader import EpochReader, KafkaRecord, PartitionReader, text_of
-from journal.rows.requests import small
+from journal.rows.reader import EpochReader, KafkaRecord, PartitionReader, small, text_of
 from journal.tables.deliveries import BODIES
 from journal.tables.incidents import ACTIONS, REJECTED, STOCK_EVENTS
 from topics.records.deliveries import TimeMs

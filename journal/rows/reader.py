@@ -99,3 +99,13 @@ class EpochReader(PartitionReader):
 def text_of(header: bytes | None) -> str:
     """A header's value for people; anybody may have written it."""
     return "" if header is None else header.decode(errors="backslashreplace")
+
+
+SMALL_MAX = 2**31 - 1
+
+
+def small(number: int) -> int:
+    """A number for a column of 32 bits. Raises ValueError."""
+    if not -SMALL_MAX <= number <= SMALL_MAX:
+        raise ValueError(f"a number beyond {SMALL_MAX}")
+    return number

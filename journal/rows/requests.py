@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from journal.rows.batch import Batch, Row, Suspect, body_row
 from journal.rows.facts import event_of
 from journal.rows.keeper import Keeper
-from journal.rows.reader import KafkaRecord, NotForTheJournalError, PartitionReader, text_of
+from journal.rows.reader import KafkaRecord, NotForTheJournalError, PartitionReader, small, text_of
 from journal.tables.deliveries import BODIES, REQUESTS
 from journal.tables.incidents import ACTIONS
 from topics.records.deliveries import (
@@ -77,13 +77,9 @@ class RequestRows(PartitionReader):
             "epoch": made.epoch,
             "command_offset": made.offset,
         }
-        received_ms, is_fact = row["received_ms"], request.touchpoint == FACT.name
-        id_ = (request.id, "delivery") if is_fact else (event_of(request.id), "event")
-        bodies: list[Row] = []
-        if not is_fact and request.body != NO_BODY:  # a fact's body is the fact, which is in `facts`
-            body = bytes(request.body)
-            kept = self._keeper.body(request.touchpoint, body, request.id)
-            bodies.append(body_row(request.entity, received_ms, "request", request.id, kept, len(body)))
+        received_ms = row["received_ms"]
+        id_ = (request.id, "delivery") if request.touchpoint == FACT.name else (event_of(request.id), "event")
+        bodies = bodies_of(request, self._keeper)
         if 0 < made.epoch < newest:
             ids = [{"id": id_[0], "kind": id_[1], "order_key": request.entity, "received_ms": received_ms}]
             batch.suspects.append(Suspect(row, bodies, ids))
@@ -100,14 +96,8 @@ def _request_row(
     record: KafkaRecord, request: DeliveryRequest, headers: dict[str, bytes | None], partition: int
 ) -> Row:
     return {
-        "order_key": request.entity,
-        "received_ms": request.story or request.created_ms,
+        **columns_of(request),
         "request_id": request.id,
-        "channel": request.channel,
-        "subject": request.subject,
-        "destination": request.destination,
-        "shard": small(request.shard),
-        "touchpoint": request.touchpoint,
         "lane": request.lane,
         "sequence": request.sequence,
         "created_ms": request.created_ms,
@@ -121,6 +111,30 @@ def _request_row(
         "partition": partition,
         "record_offset": record.offset,
     }
+
+
+def columns_of(request: DeliveryRequest) -> Row:
+    """The columns that every table with a row for a request has."""
+    return {
+        "order_key": request.entity,
+        "received_ms": request.story or request.created_ms,
+        "channel": request.channel,
+        "subject": request.subject,
+        "destination": request.destination,
+        "shard": small(request.shard),
+        "touchpoint": request.touchpoint,
+    }
+
+
+def bodies_of(request: DeliveryRequest, keeper: Keeper) -> list[Row]:
+    """The row of a request's body, the same from each topic that has it. A fact's body is the fact, which is in
+    `facts`."""
+    if request.touchpoint == FACT.name or request.body == NO_BODY:
+        return []
+    body = bytes(request.body)
+    kept = keeper.body(request.touchpoint, body, request.id)
+    received_ms = request.story or request.created_ms
+    return [body_row(request.entity, received_ms, "request", request.id, kept, len(body))]
 
 
 def _action(
@@ -142,13 +156,3 @@ def order_of_lane(lane: str) -> str:
     """The order, return or manifest of a lane; empty: it has none."""
     parts = split(lane.encode())
     return parts[1] if len(parts) > 1 else ""
-
-
-SMALL_MAX = 2**31 - 1
-
-
-def small(number: int) -> int:
-    """A number for a column of 32 bits. Raises ValueError."""
-    if not -SMALL_MAX <= number <= SMALL_MAX:
-        raise ValueError(f"a number beyond {SMALL_MAX}")
-    return number

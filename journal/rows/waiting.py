@@ -7,8 +7,8 @@ from typing import ClassVar
 import msgspec
 
 from journal.rows.batch import Batch
-from journal.rows.reader import EpochReader, KafkaRecord
-from journal.rows.requests import small
+from journal.rows.reader import EpochReader, KafkaRecord, small
+from journal.rows.requests import columns_of
 from topics.records.deliveries import Attempt, DeliveryRequest, TimeMs
 from topics.records.keys import split
 
@@ -58,15 +58,9 @@ class WaitingRows(EpochReader):
         entry = _ENTRIES.decode(record.value)
         request, last = entry.request, entry.last
         batch.waiting[lane, request_id] = {
+            **columns_of(request),
             "lane": lane,
             "request_id": request_id,
-            "received_ms": request.story or request.created_ms,
-            "order_key": request.entity,
-            "channel": request.channel,
-            "subject": request.subject,
-            "destination": request.destination,
-            "shard": small(request.shard),
-            "touchpoint": request.touchpoint,
             "sequence": request.sequence,
             "position": entry.position,
             "created_ms": request.created_ms,
