@@ -76,9 +76,10 @@ class DeadLetterRows(EpochReader):
             "partition": self.partition,
             "record_offset": record.offset,
         }
+        bodies = bodies_of(request, self._keeper)
         batch.ends.pop(request.id, None)
         batch.letters[request.id] = row
-        for body in bodies_of(request, self._keeper):
+        for body in bodies:
             batch.add(BODIES, body)
 
 

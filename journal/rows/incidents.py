@@ -31,6 +31,7 @@ class RejectedRows(PartitionReader):
         partition, offset = int(headers["sluice-rejected-partition"]), int(headers["sluice-rejected-offset"])
         at_ms, kind = int(headers.get("sluice-rejected-at-ms", record.timestamp)), headers.get("ce_type", "")
         id_ = join(topic, str(partition), str(offset)).decode()
+        kept = self._keeper.body(kind.removeprefix(COMMAND), value, id_)
         batch.has_nul = batch.has_nul or any("\0" in text for text in headers.values())
         batch.add(
             REJECTED,
@@ -52,7 +53,6 @@ class RejectedRows(PartitionReader):
                 "record_offset": record.offset,
             },
         )
-        kept = self._keeper.body(kind.removeprefix(COMMAND), value, id_)
         batch.add(BODIES, body_row("", at_ms, "rejected", id_, kept, len(value)))
 
 

@@ -94,8 +94,9 @@ def _simple(value: Any) -> Any:
 
 
 def _code(value: Any) -> Any:
+    """A code, or a list of them. No member of the contract has lists in a list, however deep anybody nests them."""
     if isinstance(value, list):
-        return [_code(one) for one in value]
+        return [LEFT_OUT if isinstance(one, dict | list) else one for one in value]
     return LEFT_OUT if isinstance(value, dict) else value
 
 

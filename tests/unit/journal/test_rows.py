@@ -12,12 +12,12 @@ from sqlalchemy import select
 
 from journal.store.database import journal_url, open_database
 from journal.tables.deliveries import BODIES, DEAD_LETTERS, REQUESTS
-from journal.tables.incidents import ACTIONS
+from journal.tables.incidents import ACTIONS, REJECTED
 from journal.tables.orders import FACTS, IDS, ORDERS
 from tests.support.journal.records import BEGIN_MS, Made
 from tests.support.journal.store import StoredJournal
 from topics.records.deliveries import Concluded, Conclusion, DeliveryRequest, body_of
-from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REQUEST, FACT
+from topics.records.envelope import COMMAND, DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REQUEST, FACT
 from topics.records.json_record import encode_record
 from topics.records.keys import lane_key, order_key
 from topics.records.reading import MADE_BY
@@ -203,6 +203,14 @@ async def test_without_personal_data_a_body_keeps_codes_and_flags(journal: Journ
         "isPriority": "…",
         "shippingAddress": {"name": "…"},
     }
+
+
+async def test_a_rejected_record_has_its_row_and_body_however_deep_it_is_nested(journal: Journal) -> None:
+    value = b'{"orderCode":' + b"[" * 900 + b"]" * 900 + b"}"
+    origin = {"sluice_rejected_topic": "t", "sluice_rejected_partition": "0", "sluice_rejected_offset": "7"}
+    await journal.read("commands.rejected", KEY, value, "", ce_type=COMMAND + "create-outward-order", **origin)
+    assert await journal.rows(REJECTED, "source_topic", "source_offset") == [("t", 7)]
+    assert await journal.rows(BODIES, "id", "body") == [("t|0|7", '{"orderCode":["…"]}'.encode())]
 
 
 async def test_a_skip_is_an_action(journal: Journal) -> None:
