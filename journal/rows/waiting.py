@@ -10,10 +10,7 @@ from journal.rows.batch import Batch
 from journal.rows.reader import EpochReader, KafkaRecord, small
 from journal.rows.requests import columns_of
 from topics.records.deliveries import Attempt, DeliveryRequest, TimeMs
-from topics.records.keys import split
-
-_SEPARATOR = b"||"
-"""Between lane and request id in the key of a waiting request; other keys of the topic are headers of lanes."""
+from topics.records.keys import is_entry_key, names_of_entry_key, split
 
 
 class _Entry(msgspec.Struct):
@@ -48,10 +45,9 @@ class WaitingRows(EpochReader):
     TOPIC: ClassVar[str] = "deliveries.outbox"
 
     def take_counted(self, record: KafkaRecord, key: bytes, batch: Batch) -> None:
-        if _SEPARATOR not in key:
-            return
-        lane_bytes, _, rest = key.partition(_SEPARATOR)
-        lane, request_id = lane_bytes.decode(), split(rest)[0]
+        if not is_entry_key(key):
+            return  # the header of a lane
+        lane, request_id = names_of_entry_key(key)
         if record.value is None:
             batch.waiting[lane, request_id] = None
             return

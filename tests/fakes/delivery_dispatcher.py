@@ -13,14 +13,14 @@ from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.dispatch.shard import Shard, Worker
 from streams.delivery.lanes.spilled import SpilledLanes
-from streams.delivery.outbox.records import decode_entry, decode_header, entry_key, header_key
+from streams.delivery.outbox.records import decode_entry, decode_header
 from streams.runtime.tables.local_store import LocalStore
 from tests.fakes.delivery import Durable, ManualClock, PlayedSender
 from tests.fakes.delivery_tables import MemoryTable
 from tests.support.subscriptions import A as SUBSCRIPTION
 from tests.support.subscriptions import fact_request
 from topics.records.deliveries import DeliveryRequest, body_of
-from topics.records.keys import subscription_destination
+from topics.records.keys import entry_key, header_key, subscription_destination
 from topics.subscriptions.model import Subscription
 
 PARTITION = 0

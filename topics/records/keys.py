@@ -111,6 +111,30 @@ def lane_key(destination: str, entity_key: bytes) -> bytes:
     return join(destination, entity_key.decode())
 
 
+SEPARATOR = b"||"
+"""Between lane and request id in the key of a waiting request. No part of a key is empty, so no other key has it."""
+
+
+def header_key(lane: str) -> bytes:
+    """The key of a lane's header on deliveries.outbox."""
+    return lane.encode()
+
+
+def entry_key(lane: str, request_id: str) -> bytes:
+    """The key of a waiting request on deliveries.outbox."""
+    return lane.encode() + SEPARATOR + escape(request_id).encode()
+
+
+def is_entry_key(key: bytes) -> bool:
+    return SEPARATOR in key
+
+
+def names_of_entry_key(key: bytes) -> tuple[str, str]:
+    """Lane and request id of an entry's key."""
+    lane, _, request = key.partition(SEPARATOR)
+    return lane.decode(), split(request)[0]
+
+
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key among `partitions`, as the Java client's default partitioner chooses it."""
     return _positive_hash(key) % partitions

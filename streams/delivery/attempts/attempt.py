@@ -11,7 +11,7 @@ from streams.delivery.attempts.response_headers import spent_until_ms
 from streams.delivery.attempts.results import Finished, Resolution
 from streams.delivery.attempts.retry_schedule import RetrySchedule
 from streams.delivery.outbox import reports
-from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key
+from streams.delivery.outbox.records import OUTBOX, OutboxEntry
 from streams.delivery.ports import (
     FAULTS,
     Answer,
@@ -28,6 +28,7 @@ from topics.logs.catalogue import ATTEMPT
 from topics.logs.lines import write_line
 from topics.records.deliveries import Conclusion, OutcomeKind
 from topics.records.envelope import DELIVERY_DEAD, DELIVERY_REFUSED
+from topics.records.keys import entry_key
 from topics.subscriptions.model import FACT, KINDS
 
 WITHDRAWN = "not sent before the caller's deadline"

@@ -14,17 +14,10 @@ from msgspec.structs import replace
 
 from streams.delivery.attempts.results import Finished
 from streams.delivery.outbox import reports
-from streams.delivery.outbox.records import (
-    OUTBOX,
-    LateHeader,
-    OutboxEntry,
-    decode_header,
-    entry_key,
-    has_no_gap,
-    header_key,
-)
+from streams.delivery.outbox.records import OUTBOX, LateHeader, OutboxEntry, decode_header, has_no_gap
 from streams.runtime.role import Change, Table
 from topics.records.deliveries import OutcomeKind
+from topics.records.keys import entry_key, header_key
 from topics.subscriptions.model import FACT
 
 

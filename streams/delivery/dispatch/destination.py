@@ -24,18 +24,15 @@ from streams.delivery.dispatch.dispatcher_factory import DispatcherFactory
 from streams.delivery.dispatch.shard import Worker
 from streams.delivery.outbox.records import (
     OUTBOX,
-    SEPARATOR,
     OutboxEntry,
     check_lane,
     decode_entry,
     decode_header,
-    entry_key,
-    is_entry_key,
     read_entry,
 )
 from streams.delivery.tasks import REQUEST, ROW, BackgroundTasks, TimeSlicer
 from streams.runtime.role import Change, Tables
-from topics.records.keys import join, subscription_of
+from topics.records.keys import SEPARATOR, entry_key, is_entry_key, join, subscription_of
 from topics.records.unreadable import UNREADABLE, UnreadableError
 from topics.subscriptions.index import SubscriptionIndex
 

@@ -34,12 +34,13 @@ from streams.delivery.lanes.ready_queue import LaneTurn
 from streams.delivery.lanes.spilled import SpilledLanes
 from streams.delivery.lanes.steps import Send
 from streams.delivery.outbox import reports
-from streams.delivery.outbox.records import OUTBOX, OutboxEntry, entry_key, timeout_s
+from streams.delivery.outbox.records import OUTBOX, OutboxEntry, timeout_s
 from streams.delivery.ports import AttemptResult, Call, Withheld
 from streams.delivery.subscribers.health import NOTHING_TO_NOTE, SubscriptionHealth
 from streams.delivery.tasks import Spawn
 from streams.runtime.role import Change, Table
 from topics.records.deliveries import NO_BODY, DeliveryRequest
+from topics.records.keys import entry_key
 from topics.subscriptions.model import KINDS
 
 WITHHELD_MS = 60_000

@@ -15,10 +15,10 @@ from streams.delivery import metrics
 from streams.delivery.dispatch.destination import DispatchDependencies, PartitionContext, PartitionDestination
 from streams.delivery.dispatch.dispatcher import Dispatcher
 from streams.delivery.outbox.intake import Accepted
-from streams.delivery.outbox.records import OUTBOX, decode_entry, is_entry_key, names_of_entry_key
+from streams.delivery.outbox.records import OUTBOX, decode_entry
 from streams.delivery.tasks import ROW
 from streams.runtime.role import Change, Tables
-from topics.records.keys import join, split
+from topics.records.keys import is_entry_key, join, names_of_entry_key, split
 from topics.records.unreadable import UNREADABLE
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from streams.delivery.clock import NEVER
 from streams.delivery.lanes.steps import Expire, Send, Step, Wait
-from streams.delivery.outbox.records import OutboxEntry, decode_entry, entry_key, expires_ms
+from streams.delivery.outbox.records import OutboxEntry, decode_entry, expires_ms
 from streams.runtime.role import Table
 from topics.contract.definition import Priority, WhenDead
 from topics.records.deliveries import DeliveryRequest
+from topics.records.keys import entry_key
 from topics.subscriptions.model import KINDS
 
 RELAY_PATIENCE_MS = 3_000

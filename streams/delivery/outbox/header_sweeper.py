@@ -7,16 +7,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
-from streams.delivery.outbox.records import (
-    OUTBOX,
-    SEPARATOR,
-    LaneHeader,
-    LateHeader,
-    decode_header,
-    is_entry_key,
-)
+from streams.delivery.outbox.records import OUTBOX, LaneHeader, LateHeader, decode_header
 from streams.delivery.ports import Clock
 from streams.runtime.role import Change, Committer, Table
+from topics.records.keys import SEPARATOR, is_entry_key
 from topics.records.unreadable import UNREADABLE, UnreadableError
 
 SWEEP_EVERY_MS = 60_000

@@ -12,8 +12,6 @@ from streams.delivery.outbox.records import (
     OutboxEntry,
     decode_entry,
     decode_header,
-    entry_key,
-    header_key,
     read_entry,
 )
 from streams.delivery.outbox.reports import REPLY_PARTITIONS, concluded, decided, outcome, superseded_refusal
@@ -38,7 +36,14 @@ from topics.records.deliveries import (
     decode_request,
 )
 from topics.records.envelope import ID_CHARS_MAX, iso_time
-from topics.records.keys import INCREFF, channel_destination, destination_partition, subscription_of
+from topics.records.keys import (
+    INCREFF,
+    channel_destination,
+    destination_partition,
+    entry_key,
+    header_key,
+    subscription_of,
+)
 from topics.records.reading import made_by
 from topics.records.unreadable import UNREADABLE, UnreadableError
 from topics.records.verdicts import Verdict

@@ -19,12 +19,11 @@ from streams.runtime.invariants import violated
 from streams.runtime.role import Change, Table
 from topics.records.deliveries import Attempt, DeliveryRequest, Redrive
 from topics.records.json_record import decode_by, encode_record
-from topics.records.keys import escape, split
+from topics.records.keys import escape, header_key, names_of_entry_key
 from topics.records.unreadable import UnreadableError, reason_of
 from topics.subscriptions.model import FACT, KINDS
 
 OUTBOX = "deliveries.outbox"
-SEPARATOR = b"||"
 RELAY_MARGIN_MS = 1_000
 """Part of a relay's deadline: the order has to record the answer, and the answer has to reach the caller."""
 SEND_TIMEOUT_MIN_S = 0.25
@@ -272,24 +271,6 @@ def check_lane(entries: Sequence[OutboxEntry]) -> None:
         if request.sequence <= last.get(request.story, 0):
             violated("sequences_grow", f"request {request.id} of lane {request.lane} has sequence {request.sequence}")
         last[request.story] = request.sequence
-
-
-def header_key(lane: str) -> bytes:
-    return lane.encode()
-
-
-def entry_key(lane: str, request_id: str) -> bytes:
-    return lane.encode() + SEPARATOR + escape(request_id).encode()
-
-
-def is_entry_key(key: bytes) -> bool:
-    return SEPARATOR in key
-
-
-def names_of_entry_key(key: bytes) -> tuple[str, str]:
-    """Lane and request id of an entry's key."""
-    lane, _, request = key.partition(SEPARATOR)
-    return lane.decode(), split(request)[0]
 
 
 def has_no_gap(raw: bytes | None) -> bool:

@@ -10,11 +10,12 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.delivery.outbox.records import OUTBOX, is_entry_key
+from streams.delivery.outbox.records import OUTBOX
 from streams.delivery.ports import Answer, Call
 from tests.fakes.delivery import Played, channels_for
 from tests.support.subscriptions import A, fact_request, subscription
 from topics.records.deliveries import DeliveryRequest
+from topics.records.keys import is_entry_key
 from topics.subscriptions.index import SubscriptionIndex
 from topics.subscriptions.model import Deleted
 

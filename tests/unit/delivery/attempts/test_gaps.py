@@ -14,7 +14,6 @@ from streams.delivery.outbox.records import (
     STORIES_WITH_GAP_MAX,
     LaneHeader,
     decode_header,
-    header_key,
 )
 from streams.delivery.ports import Answer, Call
 from streams.runtime.role import Change, Effect
@@ -22,6 +21,7 @@ from tests.fakes.delivery import START_MS, Durable, ok
 from tests.fakes.delivery_dispatcher import PlayedDispatcher, fact
 from tests.support.subscriptions import subscription
 from topics.records.deliveries import DeliveryRequest
+from topics.records.keys import header_key
 
 GIVE_UP_MS = 60_000
 

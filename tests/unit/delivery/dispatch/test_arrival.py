@@ -11,12 +11,19 @@ import pytest
 
 from streams.delivery import tasks
 from streams.delivery.dispatch.dispatcher import Dispatcher
-from streams.delivery.outbox.records import OUTBOX, OutboxEntry, decode_header, entry_key, header_key, is_entry_key
+from streams.delivery.outbox.records import OUTBOX, OutboxEntry, decode_header
 from streams.delivery.tasks import TimeSlicer
 from streams.runtime.role import Change
 from tests.fakes.delivery import PARTITIONS, START_MS, Durable, Played, channels_for, request_for
 from tests.support.subscriptions import A, B, fact_request, index, subscription
-from topics.records.keys import INCREFF, destination_partition, subscription_destination
+from topics.records.keys import (
+    INCREFF,
+    destination_partition,
+    entry_key,
+    header_key,
+    is_entry_key,
+    subscription_destination,
+)
 from topics.subscriptions.model import Deleted, Subscription
 
 BACKLOG = 30

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from streams.delivery.outbox.header_sweeper import SWEEP_EVERY_MS, HeaderSweeper
-from streams.delivery.outbox.records import HEADER_KEPT_MS, LateHeader, header_key
+from streams.delivery.outbox.records import HEADER_KEPT_MS, LateHeader
 from streams.delivery.shutdown import DRAIN_S, GIVE_BACK_S, STOCK_DRAIN_S
 from streams.runtime.limits import STOP_ROLE_S
 from streams.runtime.role import Change, Record
@@ -17,7 +17,7 @@ from streams.runtime.tables.partition_table import PartitionState
 from tests.fakes.delivery import START_MS, Played, channels_for, request_for
 from tests.support.subscriptions import fact_request, index
 from topics.records.deliveries import OutcomeKind, decode_outcome
-from topics.records.keys import INCREFF, destination_partition
+from topics.records.keys import INCREFF, destination_partition, header_key
 
 CREATE = "create-outward-order"
 UPDATE = "update-order-properties"

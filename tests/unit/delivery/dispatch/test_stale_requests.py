@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 
-from streams.delivery.outbox.records import decode_header, header_key
+from streams.delivery.outbox.records import decode_header
 from tests.fakes.delivery import PARTITIONS, Durable, ManualClock, Played, channels_for, request_for
-from topics.records.keys import destination_partition
+from topics.records.keys import destination_partition, header_key
 
 PAUSE_MS = 60_000
 """Past the session: another worker owns the partitions by then."""

@@ -17,10 +17,6 @@ from streams.delivery.outbox.records import (
     SEND_TIMEOUT_MIN_S,
     OutboxEntry,
     decode_entry,
-    entry_key,
-    header_key,
-    is_entry_key,
-    names_of_entry_key,
     timeout_s,
 )
 from streams.delivery.ports import AttemptResult, ResponseClass
@@ -28,6 +24,7 @@ from tests.fakes.delivery import START_MS, request_for
 from tests.fakes.delivery_tables import MemoryTable
 from topics.contract.definition import Priority
 from topics.records.deliveries import OutcomeKind
+from topics.records.keys import entry_key, header_key, is_entry_key, names_of_entry_key
 
 DELIVERED, RETRY, THROTTLED, REFUSED, _GONE = ResponseClass
 SCHEDULE = RetrySchedule(first_ms=1_000, max_ms=60_000, give_up_ms=3_600_000)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.delivery.lanes import lane_set as lanes
-from streams.delivery.outbox.records import LaneHeader, entry_key
+from streams.delivery.outbox.records import LaneHeader
 from streams.delivery.ports import Answer
 from streams.runtime.invariants import MODE_VARIABLE, InvariantError
 from streams.runtime.tables.local_store import LocalStore
@@ -17,6 +17,7 @@ from tests.fakes.delivery_dispatcher import PlayedDispatcher, fact
 from tests.support.subscriptions import subscription
 from topics.contract.definition import Priority
 from topics.records.deliveries import LaneAction
+from topics.records.keys import entry_key
 
 CREATE = "create-outward-order"
 SELLER_CANCEL = "seller-cancellation"

@@ -11,13 +11,13 @@ import orjson
 import pytest
 
 from streams.delivery.admission.permits import PERMITS, permits_key
-from streams.delivery.outbox.records import OUTBOX, entry_key, header_key
+from streams.delivery.outbox.records import OUTBOX
 from streams.delivery.ports import Answer
 from streams.delivery.stock.ports import SENT
 from tests.fakes.delivery import PARTITIONS, Played, channels_for, ok, request_for
 from tests.support.subscriptions import A, fact_request, index, subscription
 from topics.records.deliveries import DeliveryRequest, LaneAction
-from topics.records.keys import INCREFF, destination_partition
+from topics.records.keys import INCREFF, destination_partition, entry_key, header_key
 from topics.records.unreadable import UNREADABLE
 
 HOME = destination_partition(INCREFF, 0, PARTITIONS)

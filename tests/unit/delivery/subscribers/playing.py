@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import orjson
 
-from streams.delivery.outbox.records import OUTBOX, is_entry_key
+from streams.delivery.outbox.records import OUTBOX
 from tests.fakes.delivery import Played, channels_for
 from tests.support.subscriptions import index
+from topics.records.keys import is_entry_key
 from topics.subscriptions.model import Subscription
 
 DAY_MS = 86_400_000
