@@ -6,7 +6,7 @@ else uncertain, then what only a person ends, then what holds up requests, then 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from topics.values import Value
 
@@ -120,6 +120,20 @@ class Proof(Value, frozen=True, kw_only=True):
     partition: int
     offset: int
     what: str
+
+
+class Recorded(Protocol):
+    """A row that knows the record it was made from."""
+
+    @property
+    def partition(self) -> int: ...
+
+    @property
+    def record_offset(self) -> int: ...
+
+
+def proof_of(topic: str, row: Recorded, what: str) -> Proof:
+    return Proof(topic=topic, partition=row.partition, offset=row.record_offset, what=what)
 
 
 class Action(Value, frozen=True, kw_only=True):

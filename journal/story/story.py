@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from journal.story.account import Account, account_of
-from journal.story.causes import Proof, Wait
+from journal.story.causes import Proof, Wait, proof_of
 from journal.story.history import Line, Shipment, Told, is_held, lines_of, shipments_of, told
 from journal.story.rows import UNKNOWN, OrderRow, Rows
 from journal.story.waits import waits_of
@@ -124,7 +124,7 @@ def _moments(rows: Rows, facts: list[Told]) -> Iterator[Moment]:
             kind="fact",
             name=fact.row.name,
             text=f"{fact.row.name}{state}",
-            proof=_proof("orders.events", fact.row.partition, fact.row.record_offset, "the fact"),
+            proof=proof_of("orders.events", fact.row, "the fact"),
         )
     for attempt in rows.attempts:
         took = f", in {attempt.took_us // 1_000} ms"
@@ -134,7 +134,7 @@ def _moments(rows: Rows, facts: list[Told]) -> Iterator[Moment]:
             name=attempt.result,
             text=f"{attempt.touchpoint} to {far_side(attempt.destination)}, attempt {attempt.number}: "
             f"{attempt.result}, {answer(attempt.status, attempt.error)}{took}",
-            proof=_proof("deliveries.attempts", attempt.partition, attempt.record_offset, "the attempt"),
+            proof=proof_of("deliveries.attempts", attempt, "the attempt"),
         )
     for letter in rows.dead_letters:
         what = "given up" if letter.kind == "dead" else "refused"
@@ -144,7 +144,7 @@ def _moments(rows: Rows, facts: list[Told]) -> Iterator[Moment]:
             kind="given-up",
             name=letter.kind,
             text=f"{letter.touchpoint} to {far_side(letter.destination)} {what}{end}",
-            proof=_proof("deliveries.dead", letter.partition, letter.record_offset, "the dead letter"),
+            proof=proof_of("deliveries.dead", letter, "the dead letter"),
         )
     for call in rows.refused_calls:
         yield Moment(
@@ -153,7 +153,7 @@ def _moments(rows: Rows, facts: list[Told]) -> Iterator[Moment]:
             name=call.code,
             text=f"{call.touchpoint} refused with {call.code}: {call.reason}"
             + (f" ({call.calls} times)" if call.calls > 1 else ""),
-            proof=_proof("orders.refused", call.partition, call.record_offset, "the refused calls of the order"),
+            proof=proof_of("orders.refused", call, "the refused calls of the order"),
         )
     for action in rows.actions:
         yield Moment(
@@ -161,9 +161,5 @@ def _moments(rows: Rows, facts: list[Told]) -> Iterator[Moment]:
             kind="action",
             name=action.action,
             text=f"{action.action} by {action.actor or 'somebody'}" + (f": {action.reason}" if action.reason else ""),
-            proof=_proof(action.topic, action.partition, action.record_offset, "the action"),
+            proof=proof_of(action.topic, action, "the action"),
         )
-
-
-def _proof(topic: str, partition: int, offset: int, what: str) -> Proof:
-    return Proof(topic=topic, partition=partition, offset=offset, what=what)

@@ -23,9 +23,10 @@ from journal.story.causes import (
     Action,
     Proof,
     Wait,
+    proof_of,
 )
 from journal.story.history import Told, early_events_of, holds_of, is_held, last_of
-from journal.story.rows import DeadLetterRow, Rows, WaitingRow
+from journal.story.rows import DeadLetterRow, FactRow, Rows, WaitingRow
 from journal.story.words import SUBSCRIPTION, answer, duration, far_side, moment, plural
 
 BEHIND_MS = 5_000
@@ -120,7 +121,7 @@ def _first(rows: Rows, row: WaitingRow, now_ms: int) -> Wait:
         who = pause.actor or "An operator"
         end = f" until {moment(pause.until_ms)}" if pause.until_ms is not None else ""
         why = f": {pause.reason}" if pause.reason else ""
-        proof = Proof(topic=pause.topic, partition=pause.partition, offset=pause.record_offset, what="the pause")
+        proof = proof_of(pause.topic, pause, "the pause")
         sentence = f"{call} waits: {who} paused {far} at {moment(pause.since_ms)}{end}{why}."
         return _made(
             row, PAUSED.name, sentence, pause.since_ms, pause.until_ms, proof, (actions.resume(row.destination),)
@@ -128,9 +129,7 @@ def _first(rows: Rows, row: WaitingRow, now_ms: int) -> Wait:
     quiet = next((one for one in rows.quiets if (one.destination, one.shard) == (row.destination, row.shard)), None)
     if quiet is not None and quiet.opens_ms > now_ms:
         sentence = f"{call} waits: {far} asked for quiet until {moment(quiet.opens_ms)}."
-        proof = Proof(
-            topic="deliveries.permits", partition=quiet.partition, offset=quiet.record_offset, what="the gate"
-        )
+        proof = proof_of("deliveries.permits", quiet, "the gate")
         return _made(
             row, QUIET.name, sentence, quiet.since_ms or row.queued_ms, quiet.opens_ms, proof, (actions.WAIT, look)
         )
@@ -139,12 +138,7 @@ def _first(rows: Rows, row: WaitingRow, now_ms: int) -> Wait:
         sentence = (
             f"{call} waits: {far} is down since {moment(down.begin_ms)}: {down.error or 'no answer'}. It is probed."
         )
-        proof = Proof(
-            topic="deliveries.attempts",
-            partition=down.partition,
-            offset=down.record_offset,
-            what="the first that failed",
-        )
+        proof = proof_of("deliveries.attempts", down, "the first that failed")
         act = (look, actions.ask(far, "look at its endpoint"))
         return _made(row, DOWN.name, sentence, down.begin_ms, None, proof, act)
     if row.attempts and row.next_ms > now_ms:
@@ -166,7 +160,7 @@ def _first(rows: Rows, row: WaitingRow, now_ms: int) -> Wait:
 
 
 def _made(
-    row: WaitingRow,
+    row: WaitingRow | DeadLetterRow,
     cause: str,
     sentence: str,
     since_ms: int,
@@ -190,17 +184,14 @@ def _made(
 
 
 def _outbox(row: WaitingRow, what: str) -> Proof:
-    return Proof(topic="deliveries.outbox", partition=row.partition, offset=row.record_offset, what=what)
+    return proof_of("deliveries.outbox", row, what)
 
 
 def _attempt(rows: Rows, row: WaitingRow) -> Proof:
     made = [one for one in rows.attempts if one.request_id == row.request_id]
     if not made:
         return _outbox(row, "the request")
-    last = max(made, key=lambda one: one.number)
-    return Proof(
-        topic="deliveries.attempts", partition=last.partition, offset=last.record_offset, what="the last attempt"
-    )
+    return proof_of("deliveries.attempts", max(made, key=lambda one: one.number), "the last attempt")
 
 
 def _held(rows: Rows, row: WaitingRow) -> Wait:
@@ -217,9 +208,7 @@ def _held(rows: Rows, row: WaitingRow) -> Wait:
 
 
 def _letter(letter: DeadLetterRow) -> Proof:
-    return Proof(
-        topic="deliveries.dead", partition=letter.partition, offset=letter.record_offset, what="the dead letter"
-    )
+    return proof_of("deliveries.dead", letter, "the dead letter")
 
 
 def _open_letters(rows: Rows, kind: str) -> Iterator[DeadLetterRow]:
@@ -241,64 +230,44 @@ def _given_up(rows: Rows) -> Iterator[Wait]:
             if letter.holds_lane
             else (actions.redrive(order),)
         )
-        yield Wait(
-            cause=GIVEN_UP.name,
-            sentence=f"{letter.touchpoint} to {far_side(letter.destination)} was given up at {moment(letter.died_ms)} "
-            f"after {plural(letter.attempts, 'attempt')}, the last with {ended}. {lane}",
-            since_ms=letter.died_ms,
-            until_ms=None,
-            proof=_letter(letter),
-            actions=act,
-            request_id=letter.request_id,
-            destination=letter.destination,
-            touchpoint=letter.touchpoint,
+        sentence = (
+            f"{letter.touchpoint} to {far_side(letter.destination)} was given up at {moment(letter.died_ms)} "
+            f"after {plural(letter.attempts, 'attempt')}, the last with {ended}. {lane}"
         )
+        yield _made(letter, GIVEN_UP.name, sentence, letter.died_ms, None, _letter(letter), act)
 
 
 def _refused(rows: Rows, facts: list[Told]) -> Iterator[Wait]:
     order, is_rejected = rows.order, rows.order.state in _REJECTED
     if not order.is_open and not is_rejected:
         return
+    again = actions.ask("the marketplace", "send it again with corrected data")
     letters = list(_open_letters(rows, "refused"))
     for letter in letters:
         words = f": “{letter.message}”" if letter.message else ""
         far = far_side(letter.destination)
-        yield Wait(
-            cause=REFUSED.name,
-            sentence=f"{far} refused {letter.touchpoint} at {moment(letter.died_ms)} with "
-            f"{answer(letter.status, letter.error)}{words}.",
-            since_ms=letter.died_ms,
-            until_ms=None,
-            proof=_letter(letter),
-            actions=(actions.resubmit(order), actions.ask("the marketplace", "send it again with corrected data")),
-            request_id=letter.request_id,
-            destination=letter.destination,
-            touchpoint=letter.touchpoint,
-        )
+        ended = answer(letter.status, letter.error)
+        sentence = f"{far} refused {letter.touchpoint} at {moment(letter.died_ms)} with {ended}{words}."
+        act = (actions.resubmit(order), again)
+        yield _made(letter, REFUSED.name, sentence, letter.died_ms, None, _letter(letter), act)
     rejected = last_of(facts, *_REJECTING)
     if is_rejected and not letters and rejected is not None:
         status = rejected.members.get("status")
         by_order = rejected.row.name == "return-refused"
         who = f"Its order {order.forward_code}" if by_order else "Increff"
         with_status = f" with status {status}" if status is not None else ""
-        act = () if by_order else (actions.resubmit(order),)
         yield Wait(
             cause=REFUSED.name,
             sentence=f"{who} refused the {order.kind} at {moment(rejected.row.at_ms)}{with_status}.",
             since_ms=rejected.row.at_ms,
             until_ms=None,
-            proof=_fact(rejected),
-            actions=(*act, actions.ask("the marketplace", "send it again with corrected data")),
+            proof=_fact(rejected.row),
+            actions=(again,) if by_order else (actions.resubmit(order), again),
         )
 
 
-def _fact(fact: Told) -> Proof:
-    return Proof(
-        topic="orders.events",
-        partition=fact.row.partition,
-        offset=fact.row.record_offset,
-        what=f"the fact {fact.row.name}",
-    )
+def _fact(row: FactRow) -> Proof:
+    return proof_of("orders.events", row, f"the fact {row.name}")
 
 
 def _early(rows: Rows, facts: list[Told], now_ms: int) -> Iterator[Wait]:
@@ -312,12 +281,7 @@ def _early(rows: Rows, facts: list[Told], now_ms: int) -> Iterator[Wait]:
             sentence=f"{event.event} came at {moment(event.row.at_ms)}, before {missing}.{end}",
             since_ms=event.row.at_ms,
             until_ms=event.until_ms,
-            proof=Proof(
-                topic="orders.events",
-                partition=event.row.partition,
-                offset=event.row.record_offset,
-                what=f"the fact {event.row.name}",
-            ),
+            proof=_fact(event.row),
             actions=(actions.ask("the marketplace", f"send {missing}"), actions.WAIT),
         )
     if order.kind == "return" and order.state == "ASKED":
@@ -333,10 +297,7 @@ def _early(rows: Rows, facts: list[Told], now_ms: int) -> Iterator[Wait]:
 
 
 def _of_order(rows: Rows) -> Proof:
-    order = rows.order
-    return Proof(
-        topic="orders.events", partition=order.partition, offset=order.record_offset, what="the order's last fact"
-    )
+    return proof_of("orders.events", rows.order, "the order's last fact")
 
 
 def _on_hold(rows: Rows, facts: list[Told]) -> list[Wait]:
@@ -351,7 +312,7 @@ def _on_hold(rows: Rows, facts: list[Told]) -> list[Wait]:
             sentence=f"The marketplace put the order on hold at {moment(since_ms)} and has not released it.",
             since_ms=since_ms,
             until_ms=None,
-            proof=_fact(holds[-1]) if holds else _of_order(rows),
+            proof=_fact(holds[-1].row) if holds else _of_order(rows),
             actions=(actions.ask("the marketplace", "release it (Update Order Properties with onHold false)"),),
         )
     ]
@@ -378,7 +339,8 @@ def _far_side(rows: Rows, facts: list[Told]) -> list[Wait]:
         late = f" It is past its time{allowed}."
     elif order.due_ms is not None:
         late = f" It is due at {moment(order.due_ms)}."
-    proof = _fact(stuck) if stuck is not None else _fact(begun) if begun is not None else _of_order(rows)
+    shown = stuck or begun
+    proof = _fact(shown.row) if shown is not None else _of_order(rows)
     where = f" at {order.location}" if order.location else ""
     return [
         Wait(
