@@ -18,14 +18,11 @@ class OrderRow(Value, frozen=True, kw_only=True):
     state: str
     state_since_ms: int
     is_open: bool
-    is_forgotten: bool
     location: str | None
     due_ms: int | None
     forward_code: str | None
     units: int
     units_open: int
-    units_packed: int
-    units_cancelled: int
     stuck_step: str | None
     stuck_since_ms: int | None
     partition: int
@@ -46,13 +43,10 @@ class FactRow(Value, frozen=True, kw_only=True):
 class RequestRow(Value, frozen=True, kw_only=True):
     request_id: str
     destination: str
-    touchpoint: str
     lane: str
     sequence: int
     created_ms: int
     written_ms: int
-    partition: int
-    record_offset: int
 
 
 class AttemptRow(Value, frozen=True, kw_only=True):
@@ -76,17 +70,13 @@ class WaitingRow(Value, frozen=True, kw_only=True):
     shard: int
     touchpoint: str
     position: int
-    created_ms: int
     queued_ms: int
     next_ms: int
     attempts: int
     last_ms: int | None
     last_status: int | None
     last_error: str
-    message: str
     is_held: bool
-    is_relay: bool
-    deadline_ms: int | None
     partition: int
     record_offset: int
 
@@ -95,7 +85,6 @@ class DeadLetterRow(Value, frozen=True, kw_only=True):
     request_id: str
     destination: str
     touchpoint: str
-    lane: str
     kind: str
     died_ms: int
     attempts: int
@@ -124,13 +113,11 @@ class RefusedCallRow(Value, frozen=True, kw_only=True):
 
 
 class ActionRow(Value, frozen=True, kw_only=True):
-    event_id: str
     topic: str
     at_ms: int
     action: str
     actor: str
     reason: str
-    target: str
     partition: int
     record_offset: int
 
@@ -228,14 +215,11 @@ def nothing_known(order_key: str, partition: int, now_ms: int) -> OrderRow:
         state=UNKNOWN,
         state_since_ms=now_ms,
         is_open=True,
-        is_forgotten=False,
         location=None,
         due_ms=None,
         forward_code=None,
         units=0,
         units_open=0,
-        units_packed=0,
-        units_cancelled=0,
         stuck_step=None,
         stuck_since_ms=None,
         partition=partition,

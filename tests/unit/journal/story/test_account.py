@@ -60,7 +60,7 @@ def test_a_lane_that_was_held_and_then_retried() -> None:
         order=order(state="SUBMITTED"),
         requests=[
             request(),
-            request("r-2", sequence=2, touchpoint="update-order-properties", created_ms=RECEIVED_MS + 5),
+            request("r-2", sequence=2, created_ms=RECEIVED_MS + 5),
         ],
         attempts=[
             attempt("r-1", 1, 0),
