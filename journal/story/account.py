@@ -11,7 +11,7 @@ from typing import Final
 
 from journal.story.history import Told, holds_of
 from journal.story.rows import AttemptRow, DeadLetterRow, RequestRow, Rows
-from journal.story.words import SUBSCRIPTION
+from topics.records.keys import subscription_of
 from topics.values import Value
 
 OPERATOR: Final = "operator"
@@ -80,7 +80,7 @@ def account_of(rows: Rows, facts: list[Told], now_ms: int, *, waits: bool) -> Ac
 
 def _end_ms(rows: Rows) -> int:
     """When an order that is over came to its end: with its state, or with the last attempt of what still left."""
-    attempts = [_ended_ms(one) for one in rows.attempts if not one.destination.startswith(SUBSCRIPTION)]
+    attempts = [_ended_ms(one) for one in rows.attempts if subscription_of(one.destination) is None]
     return max([rows.order.state_since_ms, *attempts])
 
 
@@ -136,7 +136,7 @@ def _rejected(facts: list[Told], end_ms: int) -> Iterator[Span]:
 
 def _requests_of(rows: Rows) -> list[RequestRow]:
     """Those to far sides, in the sequence in which they were made."""
-    found = [one for one in rows.requests if not one.destination.startswith(SUBSCRIPTION)]
+    found = [one for one in rows.requests if subscription_of(one.destination) is None]
     return sorted(found, key=lambda one: (one.created_ms, one.sequence, one.request_id))
 
 

@@ -27,7 +27,8 @@ from journal.story.causes import (
 )
 from journal.story.history import Told, early_events_of, holds_of, is_held, last_of
 from journal.story.rows import DeadLetterRow, FactRow, Rows, WaitingRow
-from journal.story.words import SUBSCRIPTION, answer, duration, far_side, moment, plural
+from journal.story.words import answer, duration, far_side, moment, plural
+from topics.records.keys import INCREFF, subscription_of
 
 BEHIND_MS = 5_000
 """A role that is less behind is not: it decides some thousand commands in this time."""
@@ -57,7 +58,7 @@ def waits_of(rows: Rows, facts: list[Told], now_ms: int) -> tuple[Wait, ...]:
     """All waits; the first is the order's. `facts`: those of `rows`, read."""
     found = [*_role_behind(rows, now_ms), *_requests(rows, now_ms), *_given_up(rows), *_refused(rows, facts)]
     found += _early(rows, facts, now_ms)
-    if all(row.destination.startswith(SUBSCRIPTION) for row in rows.waiting):
+    if all(subscription_of(row.destination) is not None for row in rows.waiting):
         found += _on_hold(rows, facts) or _far_side(rows, facts)
     return tuple(sorted(found, key=lambda wait: (RANK[wait.cause], wait.since_ms, wait.request_id)))
 
@@ -92,7 +93,7 @@ def _requests(rows: Rows, now_ms: int) -> Iterator[Wait]:
     """A wait for each request to a far side. Facts for subscribers hold up nobody but their reader."""
     lanes: dict[str, list[WaitingRow]] = defaultdict(list)
     for row in rows.waiting:
-        if not row.destination.startswith(SUBSCRIPTION):
+        if subscription_of(row.destination) is None:
             lanes[row.lane].append(row)
     for lane in lanes.values():
         first, *others = sorted(lane, key=lambda row: (row.position, row.request_id))
@@ -216,7 +217,7 @@ def _open_letters(rows: Rows, kind: str) -> Iterator[DeadLetterRow]:
     waiting = {row.request_id for row in rows.waiting}
     for letter in rows.dead_letters:
         is_open = letter.concluded is None and letter.request_id not in waiting
-        if is_open and letter.kind == kind and not letter.destination.startswith(SUBSCRIPTION):
+        if is_open and letter.kind == kind and subscription_of(letter.destination) is None:
             yield letter
 
 
@@ -349,7 +350,7 @@ def _far_side(rows: Rows, facts: list[Told]) -> list[Wait]:
             since_ms=since_ms,
             until_ms=until_ms,
             proof=proof,
-            actions=(actions.ask(f"the warehouse{where}", what), actions.look_at("increff")),
+            actions=(actions.ask(f"the warehouse{where}", what), actions.look_at(INCREFF)),
             is_late=stuck is not None,
         )
     ]

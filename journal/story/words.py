@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-SUBSCRIPTION = "subscription:"
+from topics.records.keys import INCREFF
+
 _CHANNEL = "channel:"
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
 
@@ -17,16 +18,16 @@ def duration(ms: int) -> str:
     """In the two largest units, as `2 h 5 min`."""
     if ms < 1_000:
         return f"{max(ms, 0)} ms"
-    for number, (unit, size) in enumerate(_UNITS):
-        if ms >= size:
-            rest = _UNITS[number + 1] if number + 1 < len(_UNITS) else None
-            more = ms % size // rest[1] if rest is not None else 0
-            return f"{ms // size} {unit}" + (f" {more} {rest[0]}" if rest is not None and more else "")
-    return ""
+    counts = []
+    for unit, size in _UNITS:
+        count, ms = divmod(ms, size)
+        counts.append((count, unit))
+    first = next(number for number, (count, _) in enumerate(counts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in counts[first : first + 2] if count)
 
 
 def far_side(destination: str) -> str:
-    if destination == "increff":
+    if destination == INCREFF:
         return "Increff"
     if destination.startswith(_CHANNEL):
         return f"the marketplace of {destination.removeprefix(_CHANNEL)}"
