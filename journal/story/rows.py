@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from topics.records.keys import unescape
 from topics.values import Value
 
 
@@ -210,8 +211,8 @@ def nothing_known(order_key: str, partition: int, now_ms: int) -> OrderRow:
         order_key=order_key,
         received_ms=now_ms,
         kind=kind if is_other else "order",
-        channel=channel,
-        code=code if is_other else rest,
+        channel=unescape(channel),
+        code=unescape(code if is_other else rest),
         state=UNKNOWN,
         state_since_ms=now_ms,
         is_open=True,

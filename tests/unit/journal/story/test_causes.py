@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from journal.story.causes import CAUSES, PRECEDENCE, RANK
 from journal.story.rows import Down, Lag, Pause, Quiet, Rows, Turn, nothing_known
 from tests.support.journal.story import NOW_MS, RECEIVED_MS, attempt, fact, letter, order, request, story_of, waiting
+from topics.records.keys import order_key
 
 AT = "2025-11-30 10:5"
 """The beginning of moments in the examples."""
@@ -256,6 +257,7 @@ def test_an_order_of_which_nothing_is_known_may_wait_for_its_decision() -> None:
     assert behind.wait is not None
     assert behind.wait.cause == "role-behind"
     assert nothing_known("demo|O|2", 3, NOW_MS).code == "O|2"
+    assert nothing_known(order_key("demo", "O|3%").decode(), 3, NOW_MS).code == "O|3%"
 
 
 @pytest.mark.parametrize(
