@@ -30,7 +30,9 @@ def redrive(order: OrderRow) -> Action:
 def resubmit(order: OrderRow) -> Action:
     command = f"sluice orders resubmit {quote(order.code)} --channel {quote(order.channel)} --yes --wait"
     return Action(
-        name="resubmit", does="Has the order decide anew about what was refused, and sends it again.", command=command
+        name="resubmit",
+        does="Has the order decide anew about what was refused, and sends it again.",
+        command=f"{command} --reason WHY",
     )
 
 
