@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from journal.story.history import Told, holds_of
+from journal.story.history import REJECTING, Told, holds_of
 from journal.story.rows import AttemptRow, DeadLetterRow, RequestRow, Rows
 from topics.records.keys import subscription_of
 from topics.values import Value
@@ -34,7 +34,6 @@ PARTS: Final = {
 }
 """Each part, and what it is."""
 
-_REJECTED = ("order-rejected", "return-rejected", "return-refused")
 _GOES_ON = (
     "order-created",
     "order-revived",
@@ -43,6 +42,7 @@ _GOES_ON = (
     "request-resubmitted",
     "return-created",
     "return-revived",
+    "manifest-created",
 )
 _THROTTLED = "throttled"
 _FAILED = ("retry", _THROTTLED)
@@ -125,7 +125,7 @@ def _held(rows: Rows, facts: list[Told], end_ms: int) -> Iterator[Span]:
 def _rejected(facts: list[Told], end_ms: int) -> Iterator[Span]:
     begun_ms: int | None = None
     for fact in facts:
-        if fact.row.name in _REJECTED and begun_ms is None:
+        if fact.row.name in REJECTING and begun_ms is None:
             begun_ms = fact.row.at_ms
         elif fact.row.name in _GOES_ON and begun_ms is not None:
             yield Span(begun_ms, fact.row.at_ms, OPERATOR)

@@ -11,7 +11,9 @@ from topics.values import Value
 
 _SHIPMENT_STATES = {"shipment-packed": "PACKED", "pack-refused": "OPEN_AGAIN", "pack-unanswered": "OPEN_AGAIN"}
 _PARKED, _CLOSED = "event-parked", ("event-refused", "event-expired")
-HOLD_CROSSED = "hold-crossed"
+_HOLD_CROSSED = "hold-crossed"
+REJECTING = ("order-rejected", "return-rejected", "return-refused", "manifest-refused")
+"""Facts after which a person has to look at it."""
 
 
 class Line(Value, frozen=True, kw_only=True):
@@ -115,7 +117,7 @@ def holds_of(facts: list[Told]) -> list[tuple[Told, int | None]]:
     found: list[tuple[Told, int | None]] = []
     begun: Told | None = None
     for fact in facts:
-        says = False if fact.row.name == HOLD_CROSSED else fact.members.get("onHold")
+        says = False if fact.row.name == _HOLD_CROSSED else fact.members.get("onHold")
         if says is True and begun is None:
             begun = fact
         elif says is False and begun is not None:

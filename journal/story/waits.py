@@ -25,7 +25,7 @@ from journal.story.causes import (
     Wait,
     proof_of,
 )
-from journal.story.history import Told, early_events_of, holds_of, is_held, last_of
+from journal.story.history import REJECTING, Told, early_events_of, holds_of, is_held, last_of
 from journal.story.rows import DeadLetterRow, FactRow, Rows, WaitingRow
 from journal.story.words import answer, duration, far_side, moment, plural
 from topics.records.keys import INCREFF, subscription_of
@@ -33,7 +33,6 @@ from topics.records.keys import INCREFF, subscription_of
 BEHIND_MS = 5_000
 """A role that is less behind is not: it decides some thousand commands in this time."""
 _REJECTED = ("REJECTED", "REFUSED")
-_REJECTING = ("order-rejected", "return-rejected", "return-refused", "manifest-refused")
 _STEPS = {
     "order": {
         "RECEIVED": ("take the order", "order-created"),
@@ -251,7 +250,7 @@ def _refused(rows: Rows, facts: list[Told]) -> Iterator[Wait]:
         sentence = f"{far} refused {letter.touchpoint} at {moment(letter.died_ms)} with {ended}{words}."
         act = (actions.resubmit(order), again)
         yield _made(letter, REFUSED.name, sentence, letter.died_ms, None, _letter(letter), act)
-    rejected = last_of(facts, *_REJECTING)
+    rejected = last_of(facts, *REJECTING)
     if is_rejected and not letters and rejected is not None:
         status = rejected.members.get("status")
         by_order = rejected.row.name == "return-refused"

@@ -134,6 +134,15 @@ def test_an_order_that_was_refused_waits_for_a_person() -> None:
     assert parts(Rows(order=order(), facts=again)) == {"operator": 300_000, "far-side": 300_000}
 
 
+def test_a_manifest_that_was_refused_waits_for_a_person_too() -> None:
+    refused = [fact(1, "manifest-refused", 1_000, status=400)]
+    row = order(kind="manifest", state="REFUSED", is_open=False, state_since_ms=RECEIVED_MS + 1_000)
+    assert parts(Rows(order=row, facts=refused)) == {"operator": 599_000, "far-side": 1_000}
+    made = [*refused, fact(2, "manifest-created", 301_000)]
+    row = order(kind="manifest", state="MANIFESTED", is_open=False, state_since_ms=RECEIVED_MS + 301_000)
+    assert parts(Rows(order=row, facts=made)) == {"operator": 300_000, "far-side": 1_000}
+
+
 def test_a_life_ends_with_the_order() -> None:
     row = order(state="CANCELLED", is_open=False, state_since_ms=RECEIVED_MS + 50_000)
     late = [attempt("r-1", 1, 60_000, **SENT)]
