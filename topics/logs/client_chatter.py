@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
 from typing import Final
 
 from topics.logs.brokers import BROKERS, Brokers
@@ -48,6 +47,7 @@ PASSING: Final = (
     "Timer %s is overlapping (interval=%r runtime=%r)",
 )
 """Messages, before their arguments are put in, that say that something is tried again. Whoever waits for it says so."""
+_PASSING: Final = frozenset(PASSING)
 LASTS_S: Final = 30.0
 """One of them that comes again and again for so long although no broker is away is worth a line: the start of a cluster
 and the election of a leader are over by then."""
@@ -64,7 +64,6 @@ class ClientChatter(logging.Filter):
     def __init__(self, brokers: Brokers = BROKERS) -> None:
         super().__init__()
         self._brokers = brokers
-        self._known: Mapping[str, int] = {text: number for number, text in enumerate(PASSING)}
         self._begun: dict[str, float] = {}
         self._last: dict[str, float] = {}
         self._told: dict[str, float] = {}
@@ -72,7 +71,7 @@ class ClientChatter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.msg
-        if not isinstance(text, str) or text not in self._known or not record.name.startswith(("aiokafka", "mode")):
+        if not isinstance(text, str) or text not in _PASSING or not record.name.startswith(("aiokafka", "mode")):
             return True
         with self._lock:
             now, last = record.created, self._last.get(text, float("-inf"))
@@ -80,7 +79,7 @@ class ClientChatter(logging.Filter):
             if self._brokers.away or now - last > GAP_S:
                 self._begun[text] = now
                 return False
-            if now - self._begun.get(text, now) < LASTS_S or now - self._told.get(text, float("-inf")) < QUIET_S:
+            if now - self._begun[text] < LASTS_S or now - self._told.get(text, float("-inf")) < QUIET_S:
                 return False
             self._told[text] = now
         return True
