@@ -40,7 +40,7 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "error": "why there was no usable answer; of an exception, its type and place, never its message",
         "event_id": "id of the event (`ce_id`): in the receipt of its caller, and in all that came of it",
         "far_side": "how the far side is reached: http, kafka or self",
-        "kind": "type of the event (`ce_type`)",
+        "kind": "the call of the contract, or what else happened; of a record that was set aside its `ce_type`",
         "lasted_s": "how long it lasted, in seconds",
         "logger": "module that wrote the text",
         "message": "a text for people",
