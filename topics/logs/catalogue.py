@@ -72,10 +72,6 @@ class LogEvent(Value, frozen=True):
     meaning: str
     fields: tuple[str, ...]
 
-    @property
-    def allowed(self) -> frozenset[str]:
-        return frozenset(self.fields)
-
 
 STREAMS = ("orders", "inventory", "delivery")
 ALL = ("gateway", *STREAMS, "journal")
@@ -178,3 +174,5 @@ MESSAGE = LogEvent(
 )
 
 EVENTS: Final = (REQUEST, ACTION, OVERLOADED, DECISION, SET_ASIDE, ATTEMPT, KAFKA_AWAY, KAFKA_BACK, MESSAGE)
+ALLOWED: Final = MappingProxyType({event.name: frozenset(event.fields) for event in EVENTS})
+"""The fields of each event, by its name."""

@@ -15,14 +15,12 @@ from typing import Any, Final
 
 import orjson
 
-from topics.logs.catalogue import MESSAGE, LogEvent
+from topics.logs.catalogue import ALLOWED, LogEvent
 
 Write = Callable[[bytes], object]
 Render = Callable[[dict[str, Any]], bytes]
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-TEXT_CHARS: Final = 2_000
-"""Characters of a text in a line: a page of a terminal."""
 STRICT_VARIABLE: Final = "SLUICE_INVARIANTS"
 """With the value `raise`, as in the tests, a field that its event does not have raises LookupError."""
 
@@ -67,18 +65,14 @@ class Lines:
         self._write = write
         self._now_ns = now_ns
         self._moments = Moments()
-        self._allowed: dict[str, frozenset[str]] = {}
 
     def wants(self, event: LogEvent) -> bool:
         return LEVELS[event.level] >= self.level
 
     def made(self, event: LogEvent, fields: Mapping[str, Any], level: str = "") -> bytes:
         """The line without its end. `level`: another than the event's."""
-        allowed = self._allowed.get(event.name)
-        if allowed is None:
-            allowed = self._allowed[event.name] = event.allowed
-        if not fields.keys() <= allowed:
-            fields = _only(event, allowed, fields)
+        if not fields.keys() <= ALLOWED[event.name]:
+            fields = _only(event, fields)
         return self._render(
             {
                 "at": self._moments.text(self._now_ns()),
@@ -96,7 +90,8 @@ class Lines:
             self._write(self.made(event, fields, level) + b"\n")
 
 
-def _only(event: LogEvent, allowed: frozenset[str], fields: Mapping[str, Any]) -> dict[str, Any]:
+def _only(event: LogEvent, fields: Mapping[str, Any]) -> dict[str, Any]:
+    allowed = ALLOWED[event.name]
     if os.environ.get(STRICT_VARIABLE) == "raise":
         more = ", ".join(sorted(fields.keys() - allowed))
         raise LookupError(f"topics/logs/catalogue.py does not list these fields of {event.name}: {more}")
@@ -120,13 +115,3 @@ def use(lines: Lines) -> Lines:
 def write_line(event: LogEvent, /, **fields: Any) -> None:
     """Writes a line of this process."""
     LINES.write(event, fields)
-
-
-def message_fields(logger: str, text: str, error: str) -> dict[str, Any]:
-    """The fields of a text."""
-    fields = {"logger": logger, "message": text[:TEXT_CHARS]}
-    return {**fields, "error": error[:TEXT_CHARS]} if error else fields
-
-
-def message_line(level: str, fields: Mapping[str, Any]) -> bytes:
-    return LINES.made(MESSAGE, fields, level)

@@ -14,14 +14,17 @@ import structlog
 
 from topics.http_faults import in_words
 from topics.logs import lines
+from topics.logs.catalogue import MESSAGE
 from topics.logs.client_chatter import ClientChatter
-from topics.logs.lines import LEVELS, Lines, message_fields, message_line
+from topics.logs.lines import LEVELS, Lines
 
 log = logging.getLogger(__name__)
 
 Format = Literal["auto", "json", "console"]
 EVENT_CHARS = 12
 """Width of the event in a line for people."""
+TEXT_CHARS = 2_000
+"""Characters of a text in a line: a page of a terminal."""
 
 
 def configure(role: str, instance: str, level: str, form: Format = "auto") -> None:
@@ -30,7 +33,7 @@ def configure(role: str, instance: str, level: str, form: Format = "auto") -> No
     render = for_people() if is_for_people else orjson.dumps
     lines.use(Lines(role, instance, level=LEVELS[level], render=render))
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_rendered]))
+    handler.setFormatter(MessageFormatter())
     handler.addFilter(ClientChatter())
     logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
     sys.excepthook = _end_of_process
@@ -60,13 +63,15 @@ def _end_of_process(kind: type[BaseException], error: BaseException, frames: Tra
 
 
 def _end_of_thread(ended: threading.ExceptHookArgs) -> None:
-    log.critical("a thread of this process ended", exc_info=ended.exc_value or True)
+    log.critical("a thread of this process ended", exc_info=ended.exc_value)
 
 
-def _rendered(_logger: Any, _name: str, given: Any) -> str:
-    """The line of a record of the standard library's logging."""
-    record: logging.LogRecord = given["_record"]
-    error = given.get("exc_info")
-    raised = error[1] if isinstance(error, tuple) else error if isinstance(error, BaseException) else None
-    fields = message_fields(record.name, given["event"], in_words(raised) if raised is not None else "")
-    return message_line(record.levelname.lower(), fields).decode()
+class MessageFormatter(logging.Formatter):
+    """Makes the line of a record of the standard library's logging."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {"logger": record.name, "message": record.getMessage()[:TEXT_CHARS]}
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            fields["error"] = in_words(error)[:TEXT_CHARS]
+        return lines.LINES.made(MESSAGE, fields, record.levelname.lower()).decode()
