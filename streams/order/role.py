@@ -32,7 +32,7 @@ from topics.configuration.sla import DEFAULT_POLICY
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.logs.catalogue import DECISION
 from topics.logs.lines import write_line
-from topics.logs.traces import TRACEPARENT, trace_id_of
+from topics.logs.traces import trace_id_in
 from topics.records.envelope import EnvelopeError, parse
 from topics.records.keys import TICK_KEY, partition_of
 from topics.records.signing import Signer
@@ -140,7 +140,7 @@ class OrdersRole(Role):
             subject=event.code,
             kind=_kind_of(event),
             event_id=event.id,
-            trace_id=_trace_of(record),
+            trace_id=trace_id_in(record.headers),
             position=f"{self._source_name}/{record.partition}/{record.offset}",
             verdict=verdict,
             reason=decided.message if event.outcome is None and verdict in OWN_WORDS else "",
@@ -298,11 +298,6 @@ class OrdersRole(Role):
             )
         origin = (REROUTED, b"%d/%d" % (record.partition, record.offset))
         return Effect("orders.commands", event.key, record.value, sent_on(record, origin))
-
-
-def _trace_of(record: Record) -> str:
-    found = [content for name, content in record.headers if name == TRACEPARENT and content]
-    return trace_id_of(found[0].decode(errors="replace")) if found else ""
 
 
 def _kind_of(event: Event) -> str:

@@ -11,7 +11,7 @@ from streams.runtime.limits import HEADER_FRAMING_BYTES, KEY_BYTES_MAX, REASON_B
 from streams.runtime.role import Effect, Poison, Record
 from topics.logs.catalogue import SET_ASIDE
 from topics.logs.lines import write_line
-from topics.logs.traces import TRACEPARENT, trace_id_of
+from topics.logs.traces import trace_id_in
 from topics.records.envelope import Headers, ReadHeaders
 
 REJECTED_TOPIC = "commands.rejected"
@@ -62,10 +62,10 @@ def _as_they_are(headers: ReadHeaders) -> Headers:
 
 def log_set_aside(record: Record, topic: str, code: str) -> None:
     """The line of a record that is set aside. Its reason may quote the record, and is kept with it alone."""
-    headers = {name: content for name, content in record.headers if name in _NAMED}
+    headers = dict(record.headers)
     told = {field: _words(headers.get(name)) for name, field in _NAMED.items()}
-    trace_id = trace_id_of(_words(dict(record.headers).get(TRACEPARENT)))
-    write_line(SET_ASIDE, **told, trace_id=trace_id, position=f"{topic}/{record.partition}/{record.offset}", code=code)
+    position = f"{topic}/{record.partition}/{record.offset}"
+    write_line(SET_ASIDE, **told, trace_id=trace_id_in(record.headers), position=position, code=code)
 
 
 def _words(content: bytes | None) -> str:
