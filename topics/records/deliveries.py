@@ -42,6 +42,16 @@ NO_BODY = msgspec.Raw(b"null")
 _OBJECT = ord("{")
 
 
+def request_id(event: str) -> str:
+    """An event of an order makes one request at a time, so the same event decided again makes the same request."""
+    return f"{event}.0"
+
+
+def event_of(request: str) -> str:
+    """The event that made a request; see `request_id`."""
+    return request.removesuffix(".0")
+
+
 class DeliveryRequest(JsonRecord, frozen=True, kw_only=True):
     """A request that must leave. Its key on `deliveries.requests` is the lane (topics.records.keys.lane_key).
 

@@ -26,7 +26,7 @@ from streams.runtime.role import Change
 from topics.contract.definition import Mode, WhenDead
 from topics.logs.catalogue import ATTEMPT
 from topics.logs.lines import write_line
-from topics.records.deliveries import Conclusion, OutcomeKind
+from topics.records.deliveries import Conclusion, OutcomeKind, event_of
 from topics.records.envelope import DELIVERY_DEAD, DELIVERY_REFUSED
 from topics.records.keys import entry_key
 from topics.subscriptions.model import FACT, KINDS
@@ -34,8 +34,6 @@ from topics.subscriptions.model import FACT, KINDS
 WITHDRAWN = "not sent before the caller's deadline"
 TAKEN_STATUS = 200
 """The status of a success that a refusal told of."""
-MADE_BY_EVENT = ".0"
-"""A request of an order has the id of the event that made it, and this."""
 LATE = "no success before the caller's deadline"
 
 log = logging.getLogger(__name__)
@@ -72,7 +70,7 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
         touchpoint=call.touchpoint.name,
         subject=call.subject,
         delivery_id=call.delivery_id,
-        event_id="" if call.touchpoint is FACT else call.delivery_id.removesuffix(MADE_BY_EVENT),
+        event_id="" if call.touchpoint is FACT else event_of(call.delivery_id),
         attempt=call.attempt,
         **{"class": result.kind},
         status=result.status,

@@ -11,12 +11,12 @@ from typing import Any, Final, Generic, TypeVar
 from streams.order.model import limits
 from streams.order.model.canonical import call_digest, id_digest, is_former_call
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
-from streams.order.model.entity import Entity, request_id
+from streams.order.model.entity import Entity
 from streams.order.model.events import Event, EventKind, kept_members, kind_of_command
 from streams.order.model.parts import RESUBMITTED, Delivery, NotedFact, Relay, Waiter
 from topics.contract.definition import AtDeadline, Direction, Repeat, Touchpoint
 from topics.contract.touchpoints import BY_NAME
-from topics.records.deliveries import Outcome, OutcomeKind
+from topics.records.deliveries import Outcome, OutcomeKind, request_id
 from topics.records.keys import INCREFF, channel_destination, join, split
 from topics.records.verdicts import Address, Reply, Verdict
 

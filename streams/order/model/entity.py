@@ -11,20 +11,10 @@ from streams.order.model import limits
 from streams.order.model.canonical import id_digest
 from streams.order.model.parts import Delivery, NotedFact, Relay
 from streams.order.model.touched import Touched
-from topics.records.deliveries import Outcome, OutcomeKind
+from topics.records.deliveries import Outcome, OutcomeKind, event_of
 
 _DIGEST = 3
 """Place of a call's digest in an entry of `seen`."""
-
-
-def request_id(event: str) -> str:
-    """An event makes one request at a time, so the same event decided again makes the same request."""
-    return f"{event}.0"
-
-
-def event_of(request: str) -> str:
-    """The event that made a request; see `request_id`."""
-    return request.removesuffix(".0")
 
 
 class Entity(Struct, kw_only=True, array_like=True, dict=True):

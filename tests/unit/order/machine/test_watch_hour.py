@@ -14,7 +14,6 @@ from itertools import count
 
 import orjson
 
-from streams.order.model.entity import request_id
 from tests.support.orders import (
     START_MS,
     acknowledgement_body,
@@ -23,7 +22,7 @@ from tests.support.orders import (
     pack_body,
 )
 from tests.support.orders_log import PARTITIONS, Logs, make_channels
-from topics.records.deliveries import DeliveryRequest, decode_request
+from topics.records.deliveries import DeliveryRequest, decode_request, request_id
 from topics.records.envelope import iso_time
 
 SEED = 20_251_125
