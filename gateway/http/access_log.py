@@ -28,12 +28,13 @@ class AccessLog:
         self._write = write
         self._write_action = write_action or write
         self._made_by = made_by or lines.LINES
-        self._wants_requests = self._made_by.wants(REQUEST)
+        self.wants_requests = self._made_by.wants(REQUEST)
+        """Whether the log level leaves lines of requests."""
         self._lines: list[bytes] = []
         self._flush: asyncio.TimerHandle | None = None
 
     def line(self, event: LogEvent, fields: Mapping[str, Any]) -> None:
-        if not self._wants_requests:
+        if not self.wants_requests:
             return
         self._lines.append(self._made_by.made(event, fields))
         if len(self._lines) >= LINES_MAX:

@@ -32,7 +32,7 @@ class Responder:
     def respond(self, call: Call, answer: Answer) -> web.Response:
         seconds = time.perf_counter() - call.started
         self._metrics.count_request(call.touchpoint, answer.status, seconds)
-        if call.is_logged:
+        if call.is_logged and self._access_log.wants_requests:
             line = {
                 "touchpoint": call.touchpoint,
                 "channel": call.channel.name if call.channel else None,

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import orjson
 import pytest
 from yarl import URL
 
-from gateway.http.answers import QUOTED
+from gateway.http.access_log import AccessLog
+from gateway.http.answers import QUOTED, Answer
+from gateway.http.call import Call
+from gateway.http.metrics import Metrics
+from gateway.http.responder import Responder
 from gateway.ports import Outgoing
 from tests.fakes.gateway import FakeKafka, gateway, headers_for
 from tests.support.logs.lines import CANARY, PERSONAL, marked, read_lines
 from topics.api.routes import full_path
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
+from topics.logs.lines import Lines
 from topics.records.envelope import Envelope
 from topics.records.verdicts import Reply, Verdict
 
@@ -115,3 +121,13 @@ async def test_every_refusal_has_its_code_and_reason(
         assert response.status == status, await response.text()
     (line, *_) = [line for line in read_lines(at.log) if line["event"] == "request"]
     assert (line["status"], bool(line["code"]), bool(line["reason"])) == (status, True, True)
+
+
+def test_a_higher_level_leaves_the_lines_of_actions_alone() -> None:
+    kept: list[bytes] = []
+    access_log = AccessLog(kept.append, made_by=Lines("gateway", "0", level=logging.WARNING))
+    responder, call = Responder(Metrics(), access_log), Call("pack-order", 0.0, traceparent=CANARY)
+    responder.respond(call, Answer(200, b"{}"))
+    responder.log_action(call, Answer(200, b"{}"), name="redrive", method="POST", target="/api/redrives")
+    access_log.flush()
+    assert [line["event"] for line in read_lines(kept)] == ["action"]
