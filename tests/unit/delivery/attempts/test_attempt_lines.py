@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from streams.delivery.attempts.attempt import attempt_once
-from streams.delivery.ports import Answer, Call
+from streams.delivery.ports import Answer, Call, Sender
 from tests.support.logs.lines import CANARY, marked, read_lines, written
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
@@ -25,25 +25,13 @@ class Clock:
         raise AssertionError("nothing waits here")
 
 
-class FarSide:
+class FarSide(Sender):
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
-
-    async def start(self) -> None:
-        return
 
     async def send(self, call: Call) -> Answer:
         call.read_members()
         return self._answer
-
-    async def reload(self) -> None:
-        return
-
-    async def stop(self) -> None:
-        return
-
-    def unready(self) -> str | None:
-        return None
 
 
 SAID = orjson.dumps({"code": CANARY, "message": CANARY, "description": CANARY, "hasError": True, CANARY: CANARY})
