@@ -50,9 +50,10 @@ def _type_of(kind: object) -> str:
 
 
 _STORY: Final = """\
-`sluice order CODE` and `GET /api/orders/CODE` tell the story of an order, a return or a manifest: what it is, what it
-waits for, and where its time went. One function tells it from the rows of the [journal](journal.md),
-`journal.story.story`, so all who show it say the same. It has a clock as its argument, and asks nobody."""
+One function, `journal.story.story`, tells the story of an order, a return or a manifest from the rows of the
+[journal](journal.md): what it is, what it waits for, and where its time went. It has a clock as its argument, and asks
+nobody. API, command line and console are to show it, so that all say the same; none does yet. Of the commands that it
+names, `sluice status` and `sluice destinations` are not there yet."""
 _CAUSES: Final = """\
 ## What an order waits for
 

@@ -1,6 +1,6 @@
 """`story(rows, now)`: what an order is, what it waits for, where its time went, and everything that happened. Pure.
 
-API, command line and console show this, so all say the same.
+API, command line and console are to show this, so that all say the same.
 """
 
 from __future__ import annotations
