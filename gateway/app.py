@@ -24,6 +24,7 @@ from gateway.admission.limiter import Limiter
 from gateway.admission.overload import Overload
 from gateway.api.handler import Act, Management, add_api
 from gateway.api.inventory.api import InventoryApi
+from gateway.api.journal.orders import OrderListApi
 from gateway.api.orders import OrdersApi
 from gateway.api.redrives.api import RedrivesApi
 from gateway.api.resubmissions.api import ResubmissionsApi
@@ -50,6 +51,7 @@ from gateway.touchpoints.ingress import Ingress
 from gateway.touchpoints.routes import add_touchpoints
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
+from journal.queries.reader import journal_reader
 from topics.api.routes import PROBES
 from topics.configuration.channels import Channels
 from topics.configuration.hang_ups import HangUps
@@ -152,6 +154,7 @@ def _acts(
         **SubscriptionsApi(settings, channels, dependencies, commands).acts(),
         **InventoryApi(channels, dependencies).acts(),
         **SnapshotsApi(settings, channels, dependencies, commands).acts(),
+        **OrderListApi(channels, dependencies.journal).acts(),
     }
 
 
@@ -243,8 +246,8 @@ async def serve(
         StockOperationsView(settings),
         SubscriptionView(settings),
     )
-    endpoints, siblings = GuardedEndpoints(settings), Siblings(settings)
-    for part in (producer, replies, *views, endpoints):
+    endpoints, siblings, journal = GuardedEndpoints(settings), Siblings(settings), journal_reader(settings)
+    for part in (producer, replies, *views, endpoints, journal):
         stack.push_async_callback(part.stop)
     stack.push_async_callback(siblings.stop)
     await siblings.start()
@@ -265,6 +268,7 @@ async def serve(
         metrics=metrics,
         access_log=access_log,
         siblings=siblings,
+        journal=journal,
     )
     app = make_app(settings, channels, dependencies, calls)
     log.info("/api %s", app[ACCESS].api_state())

@@ -8,6 +8,7 @@ from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from gateway.ports import Clock, Endpoints, Log, Producer, Replies, Stock, StockOperations
 from gateway.siblings import Siblings
+from journal.queries.reader import JournalReader
 from topics.subscriptions.index import SubscriptionIndex
 
 
@@ -27,3 +28,4 @@ class Dependencies:
     metrics: Metrics
     access_log: AccessLog
     siblings: Siblings
+    journal: JournalReader

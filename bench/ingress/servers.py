@@ -33,6 +33,7 @@ from gateway.kafka.producer import BATCH_BYTES, SharedProducer
 from gateway.siblings import Siblings
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
+from journal.queries.reader import journal_reader
 from sluice.demo_channels import demo_channels
 from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import Settings, load_settings
@@ -86,6 +87,7 @@ async def gateway(settings: Settings) -> web.Application:
         metrics=metrics,
         access_log=access_log,
         siblings=Siblings(settings),
+        journal=journal_reader(settings),
     )
     app = make_app(settings, channels, dependencies, calls)
     app[DOOR] = Door(calls, app[ACCESS].claimed)

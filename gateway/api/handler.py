@@ -15,7 +15,8 @@ from gateway.http.answers import Answer, Refused, bad_data, problem
 from gateway.http.call import Call
 from gateway.http.query import check_query
 from gateway.http.responder import Handler, Responder, refusal_of
-from topics.api.routes import ROUTES, Route
+from topics.api.route import Route
+from topics.api.routes import ROUTES
 from topics.configuration.channels import Channel
 from topics.configuration.settings import Settings
 from topics.paths.resources import add_route

@@ -34,8 +34,20 @@ def flag_of(request: web.Request, parameter: QueryParameter) -> bool:
     return text == "true"
 
 
+def text_of(request: web.Request, parameter: QueryParameter) -> str | None:
+    """The text; None: it is not there, or empty. Raises Refused."""
+    text = request.query.get(parameter.name)
+    if not text:
+        return None
+    if parameter.longest is not None and len(text) > parameter.longest:
+        raise bad_data(f"{parameter.name}: must have at most {parameter.longest} characters")
+    if parameter.words and text not in parameter.words:
+        raise bad_data(f"{parameter.name}: must be one of {', '.join(parameter.words)}")
+    return text
+
+
 def check_query(request: web.Request, parameters: Iterable[QueryParameter]) -> None:
-    """Raises Refused where a number or a truth value is none, before the call has any effect."""
+    """Raises Refused where a value is not as its parameter says, before the call has any effect."""
     if not request.query_string:
         return
     for parameter in parameters:
@@ -43,3 +55,5 @@ def check_query(request: web.Request, parameters: Iterable[QueryParameter]) -> N
             number_of(request, parameter)
         elif parameter.type == "boolean":
             flag_of(request, parameter)
+        elif parameter.words or parameter.longest is not None:
+            text_of(request, parameter)

@@ -16,6 +16,7 @@ from topics.documents.openapi import document
 
 METHODS = {"get", "post", "put"}
 OTHERS = {
+    ("get", "/api/orders"),
     ("get", "/api/orders/{code}"),
     ("get", "/api/returns/{code}"),
     ("get", "/api/orders/{code}/events"),

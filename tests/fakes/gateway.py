@@ -19,6 +19,7 @@ from gateway.http.metrics import Metrics
 from gateway.ports import Outgoing, Position, Unavailable
 from gateway.siblings import Siblings
 from gateway.views.positions import StockIndex
+from journal.queries.reader import journal_reader
 from sluice.demo_channels import demo_channels
 from tests.fakes.log import FakeDead, FakeFacts
 from topics.api.routes import full_path
@@ -227,6 +228,7 @@ async def gateway(
         metrics=metrics,
         access_log=access_log,
         siblings=siblings,
+        journal=journal_reader(loaded),
     )
     app = make_app(loaded, channels or channels_with(), dependencies)
     await siblings.start()
@@ -234,6 +236,7 @@ async def gateway(
         yield Gateway(client, kafka, stock, endpoints, facts, dead, metrics, log, actions, loaded)
         access_log.flush()
     await siblings.stop()
+    await dependencies.journal.stop()
 
 
 async def call_sample(gateway: Gateway, name: str, **changes: Any) -> tuple[int, Any, dict[str, str]]:

@@ -23,6 +23,7 @@ from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from gateway.ports import Outgoing, Position
 from gateway.siblings import Siblings
+from journal.queries.reader import journal_reader
 from tests.fakes.gateway import NOW_MS, FakeEndpoints, FakeKafka, FakeStock, channels_with
 from tests.fakes.log import FakeDead, FakeFacts
 from topics.configuration.settings import load_settings
@@ -110,6 +111,7 @@ async def served(limit: int, **more: Any) -> AsyncIterator[Served]:
         metrics=metrics,
         access_log=access_log,
         siblings=Siblings(load_settings()),
+        journal=journal_reader(load_settings()),
     )
     overload = Overload(calls, metrics, access_log)
     app = make_app(load_settings(api_open=True), channels, dependencies, calls)

@@ -11,7 +11,8 @@ NUMBER_MAX = 1 << 53
 
 @dataclass(frozen=True, slots=True)
 class QueryParameter:
-    """An optional value of the query string. `minimum` and `maximum` bound a whole number."""
+    """An optional value of the query string. `minimum` and `maximum` bound a whole number; `words`: a text is one of
+    these; `longest`: characters of a text."""
 
     name: str
     type: str = "string"
@@ -19,11 +20,18 @@ class QueryParameter:
     maximum: int | None = None
     default: int | bool | None = None
     description: str | None = None
+    words: tuple[str, ...] = ()
+    longest: int | None = None
 
     @property
     def schema(self) -> dict[str, Any]:
         members = ("type", "minimum", "maximum", "default", "description")
-        return {name: value for name in members if (value := getattr(self, name)) is not None}
+        schema = {name: value for name in members if (value := getattr(self, name)) is not None}
+        if self.words:
+            schema["enum"] = [*self.words]
+        if self.longest is not None:
+            schema["maxLength"] = self.longest
+        return schema
 
 
 CHANNEL = QueryParameter("channel")
@@ -48,3 +56,6 @@ WAIT = QueryParameter(
 COMPLETE = QueryParameter(
     "complete", "boolean", default=False, description="Whether SKUs that the snapshot does not name become 0"
 )
+CURSOR = QueryParameter("cursor", longest=1_000, description="Where the page begins, from `next`")
+PAGE_LIMIT = QueryParameter("limit", "integer", minimum=1, maximum=200, default=50)
+"""A page of the journal is read by people, or by a program that asks for the next one."""

@@ -6,13 +6,13 @@ add an entry here and a handler with its name in gateway/api.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
+from topics.api.journal.routes import JOURNAL_ROUTES
 from topics.api.management import (
     EventsDocument,
     LaneDecided,
@@ -40,6 +40,7 @@ from topics.api.resubmissions import (
     ResubmissionDocument,
     ResubmissionList,
 )
+from topics.api.route import Route, route_of
 from topics.api.snapshots import SnapshotList, SnapshotTaken
 from topics.api.stock_operations import ControlDocument, RefusedSkusDocument, StockStatusDocument
 from topics.api.subscribers import (
@@ -52,8 +53,6 @@ from topics.api.subscribers import (
 )
 from topics.contract.definition import Direction, Touchpoint
 from topics.paths.bases import INCREFF_BASE, MARKETPLACE_BASES
-from topics.paths.patterns import PathPattern
-from topics.schema_base import CODE_MAX
 
 
 def full_path(touchpoint: Touchpoint, base: str = MARKETPLACE_BASES[0]) -> str:
@@ -68,90 +67,16 @@ def full_paths(touchpoint: Touchpoint, bases: tuple[str, ...] = MARKETPLACE_BASE
             yield base + path
 
 
-@dataclass(frozen=True, kw_only=True)
-class Route:
-    """One call of the management API.
-
-    `name`: the name of its handler, and its operationId. `label`: its name in the log and the metrics. A part
-    `{name:one|other}` of `path` takes these words only. `answers`: what each status of success means; all have a
-    `document` as their body, or none. `receipts`: they say where in Kafka the event is. `cost`: as how many reads a GET
-    counts. `refusals`: what other statuses mean than those that follow from the call's form. `problems`: bodies of
-    refusals that say more than others. `uploads`: media types of a body that is no JSON, and their meaning. `revised`:
-    the caller may name the revision that it means.
-    """
-
-    name: str
-    method: str
-    path: str
-    label: str
-    tag: str
-    summary: str
-    query: tuple[QueryParameter, ...] = ()
-    body: type[BaseModel] | None = None
-    uploads: Mapping[str, str] = field(default_factory=dict)
-    document: type[BaseModel] | None = None
-    answers: Mapping[int, str] = field(default_factory=lambda: {200: "Done"})
-    receipts: bool = False
-    refusals: Mapping[int, str] = field(default_factory=dict)
-    problems: Mapping[int, type[BaseModel]] = field(default_factory=dict)
-    revised: bool = False
-    cost: int = 1
-
-    @property
-    def is_read(self) -> bool:
-        """Whether it changes nothing."""
-        return self.method == "GET"
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether the body names only what it changes."""
-        return self.method == "PATCH"
-
-    @property
-    def needs_body(self) -> bool:
-        """Whether the body is required, because one of its members is."""
-        return self.body is None or any(member.is_required() for member in self.body.model_fields.values())
-
-    @property
-    def has_body(self) -> bool:
-        return self.body is not None or bool(self.uploads)
-
-    @cached_property
-    def pattern(self) -> PathPattern:
-        return PathPattern(self.path)
-
-    @property
-    def path_parameters(self) -> dict[str, dict[str, Any]]:
-        """The schema of each part of the path that varies, in their order."""
-        parts = self.pattern.words.items()
-        return {name: {"enum": [*words]} if words else _PATH_SCHEMAS[name] for name, words in parts}
-
-
-_TEXT: dict[str, Any] = {"type": "string"}
-_PATH_SCHEMAS: dict[str, dict[str, Any]] = {
-    "code": {**_TEXT, "maxLength": CODE_MAX},
-    "channel": _TEXT,
-    "id": _TEXT,
-    "location": {**_TEXT, "maxLength": CODE_MAX, "description": "`~ALL` or `~STORE`: consolidated stock"},
-    "request": _TEXT,
-}
-
 FACTS_COST = 5
 """A page of facts asks the orders role, and then reads the topic with a consumer of its own."""
 SUBSCRIPTIONS_COST = 20
 """The list has all subscriptions, which may be thousands."""
 
 
-def _route(call: str, name: str, summary: str, *, base: str, **more: Any) -> Route:
-    """`call`: the method, and the path below `base`."""
-    method, _, path = call.partition(" ")
-    return Route(name=name, method=method, path=base + path, summary=summary, **more)
-
-
 def _of_entity(one: str, document: type[BaseModel]) -> Iterator[Route]:
     base = f"/api/{one}s/{{code}}"
     route = partial(
-        _route, label=f"api-{one}", tag="management", base=base, query=(CHANNEL,), problems={404: UnknownProblem}
+        route_of, label=f"api-{one}", tag="management", base=base, query=(CHANNEL,), problems={404: UnknownProblem}
     )
     summary = f"State, facts and deliveries of one {one}"
     yield route("GET", f"get-{one}", summary, document=document, answers={200: f"The {one}"})
@@ -197,20 +122,20 @@ _DECIDED: dict[str, Any] = {
     "refusals": {409: "The delivery does not hold its lane; `detail` says what it is, and what can be done"},
 }
 
-_redrives = partial(_route, label="api-redrives", tag="management", base="/api/redrives", document=RedriveDocument)
+_redrives = partial(route_of, label="api-redrives", tag="management", base="/api/redrives", document=RedriveDocument)
 _STATE = "The state of the redrive"
 _resubmissions = partial(
-    _route, label="api-resubmissions", tag="management", base="/api/resubmissions", document=ResubmissionDocument
+    route_of, label="api-resubmissions", tag="management", base="/api/resubmissions", document=ResubmissionDocument
 )
 _RESUBMITTED = "The state of the resubmission"
 
 _subscriptions = partial(
-    _route, label="api-subscriptions", tag="subscriptions", base="/api/subscriptions", document=SubscriptionDocument
+    route_of, label="api-subscriptions", tag="subscriptions", base="/api/subscriptions", document=SubscriptionDocument
 )
 _change = partial(_subscriptions, revised=True)
 _NOT_VERIFIED = {409: "The endpoint did not answer the challenge; nothing was changed"}
 
-_stock = partial(_route, label="api-inventory", tag="stock", base="/api/inventory", answers={200: "The known state"})
+_stock = partial(route_of, label="api-inventory", tag="stock", base="/api/inventory", answers={200: "The known state"})
 _refused = partial(_stock, query=(REFUSED_AFTER, REFUSED_LIMIT), document=RefusedSkusDocument)
 _control = partial(
     _stock,
@@ -226,6 +151,7 @@ _snapshots = partial(_stock, label="api-snapshots")
 ROUTES: tuple[Route, ...] = (
     *_of_entity("order", OrderDocument),
     *_of_entity("return", ReturnDocument),
+    *JOURNAL_ROUTES,
     _redrives("GET", "list-redrives", "The last redrives of this gateway", document=RedriveList, answers={200: _STATE}),
     _redrives(
         "POST",
@@ -355,7 +281,7 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-_probe = partial(_route, label="", tag="operations", base="/")
+_probe = partial(route_of, label="", tag="operations", base="/")
 
 PROBES: tuple[Route, ...] = (
     _probe("GET live", "live", "Whether the process answers", answers={200: "It does"}),

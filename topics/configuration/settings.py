@@ -58,6 +58,10 @@ PORT_MAX = 65_535
 
 JOURNAL_DAYS = 365
 """As long as the topics keep facts, from which the journal could be made again."""
+JOURNAL_CONNECTIONS = 4
+"""A query takes some milliseconds, so four serve some hundred a second."""
+JOURNAL_TIME_OUT_S = 5.0
+"""A page takes less than 0.1 s. What takes longer than this would only hold others up."""
 HEAD_TIMEOUT_S = 10.0
 """From the connection, or from the first byte of a later request, to the end of the head. A head is a few packets, so
 this is enough for three lost ones."""
@@ -287,6 +291,15 @@ class Settings(BaseSettings):
     )
     journal_days: int = Field(
         default=JOURNAL_DAYS, ge=1, description="days after which the journal deletes an order and what belongs to it"
+    )
+    journal_connections: int = Field(
+        default=JOURNAL_CONNECTIONS,
+        ge=1,
+        le=64,
+        description="connections that a gateway opens to the journal, at most, for what people ask it",
+    )
+    journal_time_out_s: float = Field(
+        default=JOURNAL_TIME_OUT_S, gt=0, le=60, description="how long a query of the journal may take"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from topics.api.routes import PROBES, ROUTES, Route, full_paths
+from topics.api.route import Route
+from topics.api.routes import PROBES, ROUTES, full_paths
 from topics.api.subscribers import SubscriptionDocument
 from topics.contract.definition import Direction, Mode, Touchpoint
 from topics.contract.models.errors import ChannelError, IncreffError, Problem

@@ -33,6 +33,8 @@ def role_environment(data_dir: Path, *, has_sandboxes: bool, given: Mapping[str,
     ours = {**THIS_MACHINE, **NO_PERSONS} if has_sandboxes else {}
     if has_sandboxes and _is_loopback(given.get("SLUICE_GATEWAY_HOST") or HOST) and not has_token(given):
         ours[OPEN] = "true"
+    if not given.get("SLUICE_JOURNAL_URL"):  # the gateway reads what the journal role writes
+        ours["SLUICE_JOURNAL_URL"] = f"sqlite:///{(data_dir / 'journal' / 'journal.db').absolute()}"
     if not given.get("SLUICE_SECRET_KEY"):
         ours["SLUICE_SECRET_KEY"] = kept_key(data_dir / KEY_FILE)
     return {**ours, **{name: value for name, value in given.items() if value or name not in ours}}

@@ -37,7 +37,8 @@ BOUNDS = {
     # enumerations are found at once.
     # `logs` is a room of its own: clients, which notice outages, and all roles write lines of one catalogue.
     "topics": (16, 9, 43),
-    "journal": (6, 4, 7),
+    # `queries` is a room of its own: it reads what `store` writes, and hands rows to `story`.
+    "journal": (7, 4, 10),
     # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.
     "gateway": (13, 6, 39),
     # `preparing` waits between steps, which the pure `decide` cannot.

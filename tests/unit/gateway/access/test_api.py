@@ -11,7 +11,8 @@ import pytest
 from gateway.access.reads import ReadLimit
 from gateway.http.answers import Refused
 from tests.fakes.gateway import FakeKafka, Gateway, gateway
-from topics.api.routes import ROUTES, Route
+from topics.api.route import Route
+from topics.api.routes import ROUTES
 from topics.configuration.api_tokens import load_api_tokens
 from topics.configuration.errors import ConfigurationError
 from topics.configuration.settings import load_settings

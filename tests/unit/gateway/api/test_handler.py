@@ -17,7 +17,8 @@ from gateway.http.metrics import Metrics
 from gateway.http.responder import Responder
 from tests.fakes.gateway import channels_with, gateway
 from topics.api.query_parameters import QueryParameter
-from topics.api.routes import ROUTES, Route
+from topics.api.route import Route
+from topics.api.routes import ROUTES
 from topics.configuration.settings import load_settings
 
 

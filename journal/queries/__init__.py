@@ -1,0 +1,1 @@
+"""What people ask the journal: read-only selects, a page at a time."""
