@@ -1,1 +1,1 @@
-"""What people ask the journal: read-only selects, a page at a time."""
+"""Read-only selects of the journal, a page at a time."""

@@ -1,4 +1,4 @@
-"""What all calls share that are answered from the journal: the connection, its errors, and pages."""
+"""The frame of all calls that the journal answers: the connection, its errors, and pages."""
 
 from __future__ import annotations
 

@@ -34,7 +34,17 @@ def test_what_the_user_sets_stays(tmp_path: Path) -> None:
 
 
 def test_with_channels_of_ones_own_subscribers_stay_guarded(tmp_path: Path) -> None:
-    assert set(role_environment(tmp_path, has_sandboxes=False, given={})) == {"SLUICE_SECRET_KEY"}
+    made = role_environment(tmp_path, has_sandboxes=False, given={})
+    assert set(made) == {"SLUICE_SECRET_KEY", "SLUICE_JOURNAL_URL"}
+
+
+def test_the_gateway_reads_the_file_that_the_journal_role_writes(tmp_path: Path) -> None:
+    made = role_environment(tmp_path, has_sandboxes=True, given={})
+    assert made["SLUICE_JOURNAL_URL"] == f"sqlite:///{tmp_path}/journal/journal.db"
+    given = {"SLUICE_JOURNAL_URL": "postgresql://at/journal"}
+    assert (
+        role_environment(tmp_path, has_sandboxes=True, given=given)["SLUICE_JOURNAL_URL"] == given["SLUICE_JOURNAL_URL"]
+    )
 
 
 def test_api_is_open_only_beside_the_sandboxes_and_for_this_machine(tmp_path: Path) -> None:
