@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from topics.records.json_text import JsonTextError, read, write
 
 CURSOR_CHARS_MAX: Final = 4_000
-"""Of a cursor: it holds the sorting values of a row, which are codes and times."""
+"""Longest cursor that is read: it holds the sorting values of a row, which are codes and times."""
 _DIGEST_BYTES: Final = 6
 
 

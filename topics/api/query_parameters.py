@@ -56,6 +56,6 @@ WAIT = QueryParameter(
 COMPLETE = QueryParameter(
     "complete", "boolean", default=False, description="Whether SKUs that the snapshot does not name become 0"
 )
-CURSOR = QueryParameter("cursor", longest=1_000, description="Where the page begins, from `next`")
+CURSOR = QueryParameter("cursor", longest=4_000, description="Where the page begins, from `next`")
 PAGE_LIMIT = QueryParameter("limit", "integer", minimum=1, maximum=200, default=50)
 """A page of the journal is read by people, or by a program that asks for the next one."""
