@@ -14,6 +14,8 @@ from tests.support.logs.lines import CANARY, marked, read_lines
 
 ROLES = ("gateway", "orders", "delivery", "inventory", "journal")
 AWAY, BACK = "kafka-away", "kafka-back"
+BUSY = ("stood still", "this process was late itself")
+"""In lines of a gateway that got no time from a busy machine: they say nothing of Kafka."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,6 @@ async def test_an_outage_of_kafka_is_a_line_when_it_begins_and_one_when_it_ends(
     for told in told_since().values():
         if any(line["level"] == "critical" for line in told):
             continue  # a worker ends when a broker that starts does not know its topics yet, and its end has a line
-        assert Counter(line["event"] for line in told if line["level"] != "info" or line["event"] == BACK) == {
-            AWAY: 1,
-            BACK: 1,
-        }, told
+        said = [line for line in told if line["level"] != "info" or line["event"] == BACK]
+        said = [line for line in said if not any(busy in line.get("message", "") for busy in BUSY)]
+        assert Counter(line["event"] for line in said) == {AWAY: 1, BACK: 1}, "\n".join(map(str, said))
