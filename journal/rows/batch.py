@@ -33,7 +33,8 @@ class Suspect:
 class Batch:
     """`added`: rows by table, of which a repeat changes nothing. `orders`: by key and beginning, what their facts
     change. `begun`: orders that were expected and are created: their earlier rows go. `waiting`, `gates`, `letters`,
-    `ends`, `refused`: the last value of each key; None or nothing: the key is gone."""
+    `ends`, `refused`, `pauses`: the last value of each key; None or nothing: the key is gone. `acted`: the first
+    beginning of each action; `act_ends`: the last end of each."""
 
     added: defaultdict[Table, list[Row]] = field(default_factory=lambda: defaultdict(list))
     orders: dict[tuple[str, int], Row] = field(default_factory=dict)
@@ -43,6 +44,9 @@ class Batch:
     letters: dict[str, Row] = field(default_factory=dict)
     ends: dict[str, Row] = field(default_factory=dict)
     refused: dict[str, list[Row]] = field(default_factory=dict)
+    pauses: dict[tuple[str, int], Row] = field(default_factory=dict)
+    acted: dict[str, Row] = field(default_factory=dict)
+    act_ends: dict[str, Row] = field(default_factory=dict)
     suspects: list[Suspect] = field(default_factory=list)
     has_nul: bool = False
     """Whether a text may have the character NUL, which PostgreSQL does not take."""

@@ -1,4 +1,4 @@
-"""Rejected records, refused calls, facts about stock, and records that operators have skipped."""
+"""Rejected records, refused calls, and facts about stock."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import msgspec
 from journal.rows.batch import Batch, body_row
 from journal.rows.reader import EpochReader, KafkaRecord, PartitionReader, small, text_of
 from journal.tables.deliveries import BODIES
-from journal.tables.incidents import ACTIONS, REJECTED, STOCK_EVENTS
+from journal.tables.incidents import REJECTED, STOCK_EVENTS
 from topics.records.deliveries import TimeMs
 from topics.records.envelope import COMMAND, FACT
-from topics.records.json_text import write
 from topics.records.keys import join
-from topics.records.skips import decode_skip, place_of
 
 
 class RejectedRows(PartitionReader):
@@ -142,33 +140,6 @@ class StockEventRows(PartitionReader):
                 "location": fact.location,
                 "sku": fact.channelSkuCode,
                 "data": value.decode(),
-                "partition": self.partition,
-                "record_offset": record.offset,
-            },
-        )
-
-
-class SkipRows(PartitionReader):
-    """Reads the topic of skips: the last of each record's key counts, and a repeat says the same."""
-
-    TOPIC: ClassVar[str] = "skips"
-
-    def take(self, record: KafkaRecord, batch: Batch) -> None:
-        if record.key is None or record.value is None:
-            return
-        place, skip = place_of(record.key), decode_skip(record.value)
-        batch.add(
-            ACTIONS,
-            {
-                "event_id": record.key.decode(),
-                "topic": self.TOPIC,
-                "at_ms": skip.atMs,
-                "action": "skip",
-                "actor": skip.by,
-                "reason": skip.reason,
-                "order_key": "",
-                "target": record.key.decode(),
-                "data": write({"topic": place[0], "partition": place[1], "offset": place[2]}).decode(),
                 "partition": self.partition,
                 "record_offset": record.offset,
             },

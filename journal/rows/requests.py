@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 from journal.rows.batch import Batch, Row, Suspect, body_row
 from journal.rows.facts import event_of
 from journal.rows.keeper import Keeper
+from journal.rows.operators import action_of_before
 from journal.rows.reader import KafkaRecord, NotForTheJournalError, PartitionReader, small, text_of
 from journal.tables.deliveries import BODIES, REQUESTS
-from journal.tables.incidents import ACTIONS
+from journal.tables.operators import ACTIONS, REDRIVEN
 from topics.records.deliveries import (
     NO_BODY,
     TAKES_PLACE_OF,
@@ -19,7 +20,6 @@ from topics.records.deliveries import (
     decode_request,
 )
 from topics.records.envelope import DELIVERY_REDRIVE, DELIVERY_REQUEST, LANE_DECISION
-from topics.records.json_text import write
 from topics.records.keys import partition_of, split
 from topics.records.reading import made_by
 from topics.subscriptions.model import FACT
@@ -50,20 +50,28 @@ class RequestRows(PartitionReader):
             self._take_request(record, decode_request(value), headers, batch)
         elif kind == LANE_DECISION:
             decision = decode_lane_decision(value)
-            action = _action(
-                record, headers, self.partition, f"lane-{decision.action}", decision.lane, decision.request
-            )
-            batch.add(
-                ACTIONS,
-                action
-                | {"actor": decision.by, "reason": decision.reason}
-                | {"data": write({"lane": decision.lane}).decode()},
-            )
+            if not decision.action_id:
+                id_ = text_of(headers.get("ce_id"))
+                row = action_of_before(
+                    record, self.TOPIC, self.partition, id_, f"{decision.action}-delivery", decision.request
+                )
+                of = {"actor": decision.by, "reason": decision.reason, "order_key": order_of_lane(decision.lane)}
+                batch.add(ACTIONS, {**row, **of})
         elif kind == DELIVERY_REDRIVE:
             redrive = decode_redrive(value)
-            action = _action(record, headers, self.partition, "redrive", redrive.request.lane, redrive.request.id)
-            data = {"redrive": redrive.id, "attempts": redrive.attempts, "lane": redrive.request.lane}
-            batch.add(ACTIONS, action | {"actor": "", "reason": "", "data": write(data).decode()})
+            batch.add(
+                REDRIVEN,
+                {
+                    "redrive": redrive.id,
+                    "request_id": redrive.request.id,
+                    "attempts": small(redrive.attempts),
+                    "at_ms": record.timestamp,
+                    "order_key": order_of_lane(redrive.request.lane),
+                    "lane": redrive.request.lane,
+                    "partition": self.partition,
+                    "record_offset": record.offset,
+                },
+            )
         else:
             raise NotForTheJournalError(f"neither a request nor an operator's: its ce_type is {kind!r}")
 
@@ -135,21 +143,6 @@ def bodies_of(request: DeliveryRequest, keeper: Keeper) -> list[Row]:
     kept = keeper.body(request.touchpoint, body, request.id)
     received_ms = request.story or request.created_ms
     return [body_row(request.entity, received_ms, "request", request.id, kept, len(body))]
-
-
-def _action(
-    record: KafkaRecord, headers: dict[str, bytes | None], partition: int, action: str, lane: str, request: str
-) -> Row:
-    return {
-        "event_id": text_of(headers.get("ce_id")),
-        "topic": RequestRows.TOPIC,
-        "at_ms": record.timestamp,
-        "action": action,
-        "order_key": order_of_lane(lane),
-        "target": request,
-        "partition": partition,
-        "record_offset": record.offset,
-    }
 
 
 def order_of_lane(lane: str) -> str:

@@ -8,7 +8,8 @@ from typing import Final
 from journal.rows.attempts import AttemptRows
 from journal.rows.dead_letters import DeadLetterRows
 from journal.rows.facts import FactRows
-from journal.rows.incidents import RefusedCallRows, RejectedRows, SkipRows, StockEventRows
+from journal.rows.incidents import RefusedCallRows, RejectedRows, StockEventRows
+from journal.rows.operators import OperatorRows, PauseRows, SkipRows
 from journal.rows.reader import PartitionReader
 from journal.rows.requests import RequestRows
 from journal.rows.waiting import GateRows, WaitingRows
@@ -23,6 +24,8 @@ _READERS: Final[tuple[type[PartitionReader], ...]] = (
     RejectedRows,
     RefusedCallRows,
     StockEventRows,
+    OperatorRows,
+    PauseRows,
     SkipRows,
 )
 SOURCES: Final[Mapping[str, type[PartitionReader]]] = {reader.TOPIC: reader for reader in _READERS}

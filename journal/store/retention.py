@@ -13,20 +13,24 @@ from journal.store.schema import lock
 from journal.tables.base import FIRST_YEAR, Month, month_of
 from journal.tables.catalogue import MONTHLY_TABLES
 from journal.tables.deliveries import DEAD_LETTERS
-from journal.tables.incidents import ACTIONS, REFUSED_CALLS, REJECTED, STOCK_EVENTS
+from journal.tables.incidents import REFUSED_CALLS, REJECTED, STOCK_EVENTS
+from journal.tables.operators import ACTIONS, PAUSES, REDRIVEN
 from journal.tables.orders import IDS, ORDERS
 
 SLICE_ROWS: Final = 500
 """Rows that one transaction deletes: some milliseconds."""
-_AGED: Final[tuple[Column[int], ...]] = (
+_AGED: Final[tuple[Column[Any], ...]] = (
     IDS.c.received_ms,
     DEAD_LETTERS.c.died_ms,
     REJECTED.c.at_ms,
     REFUSED_CALLS.c.last_ms,
     STOCK_EVENTS.c.at_ms,
     ACTIONS.c.at_ms,
+    REDRIVEN.c.at_ms,
+    PAUSES.c.ended_ms,
 )
-"""Columns by which tables without months grow old. Requests that wait and gates do not."""
+"""Columns by which tables without months grow old. Requests that wait and gates do not, nor does a pause
+that nobody ended."""
 
 
 class Retention:

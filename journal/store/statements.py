@@ -20,14 +20,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from journal.rows.batch import Batch, Row, Suspect
 from journal.rows.facts import KEPT
 from journal.tables.deliveries import ATTEMPTS, BODIES, DEAD_LETTERS, GATES, REQUESTS, WAITING
-from journal.tables.incidents import ACTIONS, REFUSED_CALLS, REJECTED, STOCK_EVENTS
+from journal.tables.incidents import REFUSED_CALLS, REJECTED, STOCK_EVENTS
 from journal.tables.offsets import OFFSETS
+from journal.tables.operators import ACTIONS, PAUSES, REDRIVEN
 from journal.tables.orders import FACTS, IDS, ORDERS
 
-_ADDED: Final = (FACTS, REQUESTS, ATTEMPTS, BODIES, IDS, REJECTED, STOCK_EVENTS)
+_ADDED: Final = (FACTS, REQUESTS, ATTEMPTS, BODIES, IDS, REJECTED, STOCK_EVENTS, REDRIVEN)
 """Tables of whose rows the first of a key counts. In this order, and each by its key, so that two processes that write
 the same ids do not wait for each other in a circle."""
 _ENDS: Final = ("concluded", "concluded_ms", "concluded_message", "redrive", "partition", "record_offset")
+_ACTION_ENDS: Final = ("outcome", "ended_ms", "message", "result")
 _EMPTY: Final[ColumnElement[str]] = literal_column("''")
 """In the text of a statement: each of its parameters has to be a member of a row."""
 _NUL: Final = "\x00"
@@ -52,6 +54,10 @@ async def write_rows(connection: AsyncConnection, batch: Batch) -> None:
         await _add_suspect(connection, dialect, suspect)
     if rows := batch.added.get(ACTIONS):
         await run(connection, put(dialect, ACTIONS), rows)
+    if batch.acted:
+        await run(connection, add(dialect, ACTIONS), list(batch.acted.values()))
+    if batch.act_ends:
+        await run(connection, _end_actions(), list(batch.act_ends.values()))
     await _write_last(connection, dialect, batch)
 
 
@@ -63,6 +69,8 @@ async def _write_last(connection: AsyncConnection, dialect: str, batch: Batch) -
         await run(connection, put(dialect, WAITING), rows)
     if batch.gates:
         await run(connection, put(dialect, GATES), list(batch.gates.values()))
+    if batch.pauses:
+        await run(connection, put(dialect, PAUSES), list(batch.pauses.values()))
     if batch.letters:
         await run(connection, put(dialect, DEAD_LETTERS), list(batch.letters.values()))
     if batch.ends:
@@ -166,6 +174,14 @@ def _newer_before() -> Any:
 
 
 @cache
+def _end_actions() -> Any:
+    """An end whose beginning is not kept any more has no row."""
+    of = ACTIONS.c
+    ends = update(ACTIONS).where(of.event_id == bindparam("of_event_id"), of.topic == bindparam("of_topic"))
+    return ends.values({name: bindparam(f"to_{name}") for name in _ACTION_ENDS})
+
+
+@cache
 def _end_waiting() -> Any:
     return delete(WAITING).where(WAITING.c.lane == bindparam("gone_lane"), WAITING.c.request_id == bindparam("gone_id"))
 
@@ -201,6 +217,9 @@ def _clean(batch: Batch) -> None:
         *batch.letters.values(),
         *batch.ends.values(),
         *(row for rows in batch.refused.values() for row in rows),
+        *batch.pauses.values(),
+        *batch.acted.values(),
+        *batch.act_ends.values(),
         *(row for suspect in batch.suspects for row in (suspect.request, *suspect.bodies, *suspect.ids)),
         *(row for rows in batch.added.values() for row in rows),
     )

@@ -7,8 +7,9 @@ from typing import Final
 from sqlalchemy import Table
 
 from journal.tables.deliveries import ATTEMPTS, BODIES, DEAD_LETTERS, GATES, REQUESTS, WAITING
-from journal.tables.incidents import ACTIONS, REFUSED_CALLS, REJECTED, STOCK_EVENTS
+from journal.tables.incidents import REFUSED_CALLS, REJECTED, STOCK_EVENTS
 from journal.tables.offsets import OFFSETS
+from journal.tables.operators import ACTIONS, PAUSES, REDRIVEN
 from journal.tables.orders import FACTS, IDS, ORDERS
 
 MONTHLY_TABLES: Final[tuple[Table, ...]] = (ORDERS, FACTS, REQUESTS, ATTEMPTS, BODIES)
@@ -23,5 +24,7 @@ TABLES: Final[tuple[Table, ...]] = (
     REFUSED_CALLS,
     STOCK_EVENTS,
     ACTIONS,
+    REDRIVEN,
+    PAUSES,
     OFFSETS,
 )

@@ -1,4 +1,4 @@
-"""Rejected records, refused calls, facts about stock, and operators' actions."""
+"""Rejected records, refused calls, and facts about stock."""
 
 from __future__ import annotations
 
@@ -63,23 +63,4 @@ STOCK_EVENTS = Table(
     Index(None, "channel", "location", "at_ms"),
     Index(None, "at_ms"),
     comment="Each fact on `inventory.events`",
-)
-
-ACTIONS = Table(
-    "actions",
-    METADATA,
-    text("event_id", "`ce_id`; of a skip, its key", primary_key=True),
-    text("topic", "Name of the topic in the catalogue", primary_key=True),
-    number("at_ms", "When it was done"),
-    text("action", "`lane-retry`, `lane-skip`, `redrive` or `skip`"),
-    text("actor", "The operator's name; empty: the record does not say"),
-    text("reason", "The operator's own words"),
-    text("order_key", "The order, return or manifest that it is about; empty: none"),
-    text("target", "What it is about: the request; of a skip, `topic|partition|offset` of the record"),
-    text("data", "More, as JSON"),
-    *proof_columns(),
-    Index(None, "at_ms"),
-    Index(None, "order_key"),
-    comment="What operators did: their records on `deliveries.requests` and `skips`. A resubmission is a fact of its "
-    "order, `request-resubmitted`",
 )

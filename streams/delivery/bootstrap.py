@@ -12,6 +12,7 @@ from streams.delivery.stock.sender import StockSender
 from streams.delivery.tasks import Failure
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
+from topics.destinations.view import PausesView
 from topics.subscriptions.index import SubscriptionView
 
 
@@ -22,6 +23,7 @@ def delivery_role(settings: Settings, channels: Channels) -> DeliveryRole:
         channels,
         subscriptions=subscriptions,
         gates=FollowedGates(settings, clock),
+        pauses=PausesView(settings),
         sender=SenderRouter(settings, channels, subscriptions=subscriptions, clock=clock, crashed=failure.report),
         stock=StockSender(settings, channels, crashed=failure.report),
         clock=clock,

@@ -59,6 +59,11 @@ BREAKER_STATE = Gauge(
 GATE_SECONDS_LEFT = Gauge(
     "sluice_delivery_gate_seconds_left", "Rest of the pause that the far side asked for", ["destination", "shard"]
 )
+PAUSED = Gauge(
+    "sluice_delivery_paused",
+    "1: an operator paused the destination, and nothing is sent to it; 0: it is not paused",
+    ["destination", "shard"],
+)
 UNKNOWN_DESTINATION = Gauge(
     "sluice_delivery_unknown_destination_requests",
     "Requests waiting for a destination that is no longer configured",

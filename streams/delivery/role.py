@@ -33,6 +33,7 @@ from streams.runtime.role import Change, Committer, Effect, Record, Role, Tables
 from streams.runtime.tables.local_store import LocalStore
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
+from topics.destinations.pauses import PauseIndex
 from topics.records.keys import subscription_destination
 from topics.subscriptions.index import SubscriptionIndex
 
@@ -56,6 +57,7 @@ class DeliveryRole(Role):
         *,
         subscriptions: SubscriptionIndex,
         gates: GateRegistry,
+        pauses: PauseIndex,
         sender: Sender,
         stock: Stock | None,
         clock: Clock,
@@ -67,6 +69,7 @@ class DeliveryRole(Role):
         self._channels = channels
         self._subscriptions = subscriptions
         self._gates = gates
+        self._pauses = pauses
         self._sender = sender
         self._stock = stock
         self._clock = clock
@@ -74,7 +77,7 @@ class DeliveryRole(Role):
         self._failure = failure
         self._destinations = Destinations(channels, subscriptions)
         self._store = LocalStore(settings.state_dir / f"delivery-{settings.instance}.lanes")
-        self._following = Following(subscriptions, gates)
+        self._following = Following(subscriptions, gates, pauses)
         self._tasks = BackgroundTasks(failure.report)
         self._shared: DispatchDependencies | None = None
         """None before `start`."""
@@ -176,6 +179,7 @@ class DeliveryRole(Role):
             destinations=self._destinations,
             subscriptions=self._subscriptions,
             gates=self._gates,
+            pauses=self._pauses,
             store=self._store,
             worker=worker,
         )

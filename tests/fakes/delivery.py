@@ -25,6 +25,7 @@ from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import Settings
 from topics.contract.definition import AtDeadline
 from topics.contract.touchpoints import BY_NAME
+from topics.destinations.pauses import PauseIndex
 from topics.records import envelope
 from topics.records.deliveries import DeliveryRequest, LaneAction, LaneDecision, Outcome, body_of, decode_outcome
 from topics.records.envelope import Envelope
@@ -240,12 +241,14 @@ class Played:
         seed: int = 1,
         stock: Stock | None = None,
         subscriptions: SubscriptionIndex | None = None,
+        pauses: PauseIndex | None = None,
         state_dir: Path | None = None,
     ) -> None:
         """`state_dir`: where lanes are spilled; none are without one, if there are few."""
         self.channels = channels
         self._state_dir = state_dir or Path("never-spilled")
         self.subscriptions = subscriptions or SubscriptionIndex()
+        self.pauses = pauses or PauseIndex()
         self.clock = clock or ManualClock()
         self.sender = PlayedSender(self.clock)
         self.durable = durable or Durable()
@@ -256,6 +259,7 @@ class Played:
             channels,
             subscriptions=self.subscriptions,
             gates=GateRegistry(),
+            pauses=self.pauses,
             sender=self.sender,
             stock=stock,
             clock=self.clock,
@@ -291,6 +295,7 @@ class Played:
             clock=self.clock,
             seed=seed,
             subscriptions=self.subscriptions,
+            pauses=self.pauses,
             state_dir=self._state_dir,
         )
         worker.sender = self.sender

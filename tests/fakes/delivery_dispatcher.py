@@ -8,6 +8,7 @@ from random import Random
 from streams.delivery.admission.admission import Admission
 from streams.delivery.admission.circuit_breaker import CircuitBreaker
 from streams.delivery.admission.limiters.limits import Limits
+from streams.delivery.admission.pause_gate import PauseGate
 from streams.delivery.admission.permits import PermitRecord, Permits
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.dispatch.dispatcher import Dispatcher
@@ -19,6 +20,7 @@ from tests.fakes.delivery import Durable, ManualClock, PlayedSender
 from tests.fakes.delivery_tables import MemoryTable
 from tests.support.subscriptions import A as SUBSCRIPTION
 from tests.support.subscriptions import fact_request
+from topics.destinations.pauses import PauseIndex
 from topics.records.deliveries import DeliveryRequest, body_of
 from topics.records.keys import entry_key, header_key, subscription_destination
 from topics.subscriptions.model import Subscription
@@ -73,7 +75,13 @@ class PlayedDispatcher:
             ),
             outbox=self.outbox,
             spilled=SpilledLanes(self.store),
-            admission=Admission(permits=permits, breaker=CircuitBreaker(Random(seed)), config=config, clock=self.clock),
+            admission=Admission(
+                permits=permits,
+                pause=PauseGate(PauseIndex(), subscription_destination(config.id)),
+                breaker=CircuitBreaker(Random(seed)),
+                config=config,
+                clock=self.clock,
+            ),
         )
         self.dispatcher.start()
 

@@ -11,10 +11,11 @@ from topics.configuration.channels import SENT_TO_MARKETPLACES
 from topics.contract.definition import Entity
 from topics.contract.models.inventory import ConsolidatedPosition, Position, StockChanged
 from topics.contract.touchpoints import TOUCHPOINTS
+from topics.destinations.pauses import CONTROLS, DestinationControl
 from topics.records import envelope
 from topics.records.deliveries import Concluded, DeliveryRequest, LaneDecision, Outcome, Redrive
 from topics.records.facts.base import Part
-from topics.records.facts.catalogue import FACTS, STOCK_FACTS, SUBSCRIPTION_FACTS
+from topics.records.facts.catalogue import FACTS, OPERATOR_FACTS, STOCK_FACTS, SUBSCRIPTION_FACTS
 from topics.records.models import (
     AttemptRecord,
     CallRefused,
@@ -144,6 +145,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
         ),
     ),
     "inventory.events": tuple(_facts(STOCK_FACTS)),
+    CONTROLS: (Message("destination-control", "", DestinationControl, "What operators said of the destination last"),),
     "subscriptions": (
         Message("subscription", "", Subscription | Deleted, "A subscription with sealed secrets, or its removal"),
     ),
@@ -156,6 +158,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
         ),
     ),
     "subscriptions.events": tuple(_facts(SUBSCRIPTION_FACTS)),
+    "operators.events": tuple(_facts(OPERATOR_FACTS)),
     "replies": (_REPLY,),
     SKIPS: (Message("skip", "", Skip, "An operator has the record at this place left out"),),
     "commands.rejected": (

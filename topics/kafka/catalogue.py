@@ -16,6 +16,9 @@ its key for less than that: the partition's owner writes the key again with its 
 (streams.runtime.limits.AUDIT_S), or when it has taken over. The hour of `segment.ms` delays compaction for longer
 anyway."""
 
+YEAR_MS = 365 * DAY_MS
+"""How long facts are kept, and former values of a compacted topic that tell a history."""
+
 RECORD_BYTES_MAX = 5 << 20
 """Largest record: a 4 MiB body (the gateway's limit) plus the request or state around it.
 
@@ -32,7 +35,8 @@ class Cleanup(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
     """One topic. `retention_ms` applies where cleanup deletes; -1 keeps for ever. `partitions` None: as configured.
-    `is_timed_by_broker`: its records have the time at which a broker took them, not that of their producer."""
+    `is_timed_by_broker`: its records have the time at which a broker took them, not that of their producer.
+    `compaction_lag_ms`: for so long compaction leaves a record alone."""
 
     name: str
     key: str
@@ -44,6 +48,7 @@ class Topic:
     partitions: int | None = None
     personal_data: bool = False
     is_timed_by_broker: bool = False
+    compaction_lag_ms: int = COMPACTION_LAG_MS
 
     def full_name(self, prefix: str) -> str:
         return f"{prefix}.{self.name}.v1"
@@ -58,7 +63,7 @@ class Topic:
         if self.cleanup is not Cleanup.DELETE:
             config["min.cleanable.dirty.ratio"] = "0.2"
             config["segment.ms"] = str(DAY_MS // 24)
-            config["min.compaction.lag.ms"] = str(COMPACTION_LAG_MS)
+            config["min.compaction.lag.ms"] = str(self.compaction_lag_ms)
             # The time of the broker: with its own, what a stalled worker sends late could be compacted at once.
             config["message.timestamp.type"] = "LogAppendTime"
         return config
@@ -222,6 +227,16 @@ TOPICS: tuple[Topic, ...] = (
         why="Facts about stock: refused SKUs, drift, the outcomes of snapshots and resyncs",
     ),
     Topic(
+        name="destinations.controls",
+        key="destination",
+        cleanup=Cleanup.COMPACT,
+        compaction_lag_ms=YEAR_MS,
+        partitions=1,
+        writers=("gateway",),
+        readers=("gateway", "delivery", "journal"),
+        why="Operators' pauses of destinations: the last record of each counts, former ones are its history for a year",
+    ),
+    Topic(
         name="subscriptions",
         key="subscription id",
         cleanup=Cleanup.COMPACT,
@@ -268,6 +283,17 @@ TOPICS: tuple[Topic, ...] = (
         writers=("operators",),
         readers=("orders", "inventory", "delivery", "journal"),
         why="Records that `sluice skip` has a role leave out, with the operator's name and reason",
+    ),
+    Topic(
+        name="operators.events",
+        key="id of the action",
+        cleanup=Cleanup.DELETE,
+        retention_ms=YEAR_MS,
+        partitions=1,
+        writers=("gateway", "operators"),
+        readers=("gateway", "journal", "operators"),
+        why="Facts about operators' actions, each written before anything of it takes effect: who, what, why, before, "
+        "after. One partition, so that of two uses of one preview the first counts",
     ),
     Topic(
         name="commands.rejected",

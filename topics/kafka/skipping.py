@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from topics.configuration.errors import ConfigurationError
 from topics.configuration.settings import Settings
 from topics.kafka import clients
 from topics.kafka.catalogue import BY_NAME
+from topics.records.actions import OPERATOR_SOURCE, record_of
+from topics.records.actions import TOPIC as OPERATOR_EVENTS
+from topics.records.facts.operators import ActionBegun
 from topics.records.skips import SKIPS, SOURCES, Skip, skip_key
 
 CLIENT_ID: Final = "sluice-skip"
@@ -25,6 +29,7 @@ TAKES_S: Final = 10.0
 """A running role that stands at the record skips it within a second or two, and commits that."""
 REASON_CHARS_MAX: Final = 500
 """A sentence for those who find the record in commands.rejected."""
+ID_BYTES: Final = 6
 _POLL_S = 0.2
 _PLACE = re.compile(r"(?P<topic>[^/]+)/(?P<partition>[0-9]{1,9})/(?P<offset>[0-9]{1,18})")
 
@@ -82,7 +87,7 @@ async def skip(settings: Settings, place: Place, by: str, reason: str, takes_s: 
         done = await _check(consumer, admin, settings, place)
         partitions = await _partitions(admin, rejected)
         since = await consumer.end_offsets([TopicPartition(rejected, number) for number in partitions])
-        await _write(settings, place, Skip(by=by, reason=reason, atMs=round(time.time() * 1000)))
+        await _write(settings, place, by, reason)
         deadline = time.monotonic() + takes_s
         while done <= place.offset and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)
@@ -140,12 +145,30 @@ async def _committed(admin: AIOKafkaAdminClient, settings: Settings, place: Plac
     return int(found[at].offset) if at in found else -1
 
 
-async def _write(settings: Settings, place: Place, what: Skip) -> None:
+async def _write(settings: Settings, place: Place, by: str, reason: str) -> None:
+    """The fact, then the skip, each on all in-sync replicas."""
+    at_ms = round(time.time() * 1000)
+    fact = ActionBegun(
+        id=f"skp_{os.urandom(ID_BYTES).hex()}",
+        action="skip-record",
+        by=by,
+        atMs=at_ms,
+        reason=reason,
+        target=_words(place),
+        channel="",
+        orderKey="",
+        shown=1,
+        before={},
+        after={"topic": place.source, "partition": place.partition, "offset": place.offset},
+    )
+    what = Skip(by=by, reason=reason, atMs=at_ms, action_id=fact.id)
+    record = record_of(fact, OPERATOR_SOURCE)
     producer = clients.producer(settings, CLIENT_ID)
     await producer.start()
     try:
-        topic = BY_NAME[SKIPS].full_name(settings.topic_prefix)
-        await producer.send_and_wait(topic, what.encode(), key=skip_key(place.source, place.partition, place.offset))
+        events, skips = (BY_NAME[name].full_name(settings.topic_prefix) for name in (OPERATOR_EVENTS, SKIPS))
+        await producer.send_and_wait(events, record.value, key=record.key, headers=list(record.headers))
+        await producer.send_and_wait(skips, what.encode(), key=skip_key(place.source, place.partition, place.offset))
     finally:
         await producer.stop()
 

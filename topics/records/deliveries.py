@@ -204,6 +204,8 @@ class LaneDecision(JsonRecord, frozen=True, kw_only=True):
     action: LaneAction
     by: str = ""
     reason: str = ""
+    action_id: str = ""
+    """Its facts on `operators.events`; empty: a version before wrote none."""
 
 
 def decode_lane_decision(raw: bytes) -> LaneDecision:

@@ -18,6 +18,8 @@ class Skip(JsonRecord, frozen=True):
     """The operator's name."""
     reason: str
     atMs: int
+    action_id: str = ""
+    """Its facts on `operators.events`; empty: a version before wrote none."""
 
 
 def skip_key(topic: str, partition: int, offset: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Whether one more request may leave a shard: by its gate, breaker, concurrency, background share and permits.
+"""Whether one more request may leave a shard: by its gates, breaker, concurrency, background share and permits.
 
 A request that left carries a Flight, which says what must be given back or reported when it ends.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from streams.delivery.admission.background_share import BackgroundShare
 from streams.delivery.admission.circuit_breaker import BreakerState, CircuitBreaker
 from streams.delivery.admission.concurrency import Concurrency, is_burdened
+from streams.delivery.admission.pause_gate import PauseGate
 from streams.delivery.admission.permits import Permits
 from streams.delivery.clock import NEVER
 from streams.delivery.ports import AttemptResult, Clock, ResponseClass
@@ -45,8 +46,11 @@ class Admission:
     concurrency to be sent again.
     """
 
-    def __init__(self, *, permits: Permits, breaker: CircuitBreaker, config: Pace, clock: Clock) -> None:
+    def __init__(
+        self, *, permits: Permits, pause: PauseGate, breaker: CircuitBreaker, config: Pace, clock: Clock
+    ) -> None:
         self.permits = permits
+        self.pause = pause
         self.breaker = breaker
         self.concurrency = Concurrency(config.concurrency)
         self.in_flight = 0
@@ -63,13 +67,18 @@ class Admission:
         """Until when nothing can be sent, as far as is known; None when something can."""
         if self.in_flight >= self.concurrency.allowed or self.unrecorded >= self._unrecorded_max:
             return NEVER
-        until_ms = max(self.permits.gate.opens_ms, self.breaker.opens_ms)
+        until_ms = max(self.permits.gate.opens_ms, self.breaker.opens_ms, self.pause.opens_ms)
         return until_ms if until_ms > now_ms else None
 
     @property
     def gate_s_left(self) -> float:
         """How long the retry-after gate stays closed."""
         return max(0.0, (self.permits.gate.opens_ms - self._clock.now_ms()) / 1000)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether an operator paused the destination."""
+        return not self.pause.is_open(self._clock.now_ms())
 
     @property
     def budget_used(self) -> dict[str, float]:
@@ -82,10 +91,12 @@ class Admission:
 
     def listen(self, wake: Callable[[], None]) -> None:
         self.breaker.listen(wake, self._places)
+        self.pause.listen(wake)
 
     def close(self, wake: Callable[[], None]) -> None:
         """Nothing leaves any more. A probe that may never be sent is given up: other shards need not wait for it."""
         self.breaker.unlisten(wake, self._places)
+        self.pause.unlisten(wake)
         if self._probe is not None:
             self._release_probe(self._probe)
 
@@ -104,11 +115,13 @@ class Admission:
     def recall(self, flight: Flight) -> bool:
         """Whether the request must not be sent after all; then what it took is given back.
 
-        Between its admission and its sending another answer may have closed the gate or opened the breaker, or the
-        process may have stood still for so long that the shard is another worker's.
+        Between its admission and its sending another answer may have closed the gate or opened the breaker, an operator
+        may have paused the destination, or the process may have stood still for so long that the shard is another
+        worker's.
         """
         now_ms = self._clock.now_ms()
-        is_open = self.permits.gate.is_open(now_ms) and self.permits.is_fresh(now_ms)
+        permits = self.permits
+        is_open = permits.gate.is_open(now_ms) and permits.is_fresh(now_ms) and self.pause.is_open(now_ms)
         if is_open and (flight.probe or self.breaker.state is BreakerState.CLOSED):
             return False
         self.give_back(flight)

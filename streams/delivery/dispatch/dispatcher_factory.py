@@ -10,6 +10,7 @@ from streams.delivery.admission.admission import Admission
 from streams.delivery.admission.circuit_breaker import CircuitBreaker
 from streams.delivery.admission.gate_view import GateRegistry
 from streams.delivery.admission.limiters.limits import limits_for
+from streams.delivery.admission.pause_gate import PauseGate
 from streams.delivery.admission.permits import PERMITS, Permits, permits_key, permits_left
 from streams.delivery.destinations import Destinations
 from streams.delivery.dispatch.dispatcher import Dispatcher
@@ -21,6 +22,7 @@ from streams.delivery.subscribers.health import SubscriptionHealth
 from streams.runtime.role import Tables
 from streams.runtime.tables.local_store import LocalStore
 from topics.configuration.settings import Settings
+from topics.destinations.pauses import PauseIndex
 from topics.records.keys import destination_partition, subscription_destination, subscription_of
 from topics.subscriptions.index import SubscriptionIndex
 from topics.subscriptions.model import Backlog
@@ -38,6 +40,7 @@ class DispatcherFactory:
         destinations: Destinations,
         subscriptions: SubscriptionIndex,
         gates: GateRegistry,
+        pauses: PauseIndex,
         store: LocalStore,
         worker: Worker,
     ) -> None:
@@ -46,6 +49,7 @@ class DispatcherFactory:
         self._destinations = destinations
         self._subscriptions = subscriptions
         self._gates = gates
+        self._pauses = pauses
         self._store = store
         self._worker = worker
         self._breakers: defaultdict[str, CircuitBreaker] = defaultdict(lambda: CircuitBreaker(worker.random))
@@ -74,7 +78,13 @@ class DispatcherFactory:
             self._worker,
             outbox=tables[OUTBOX],
             spilled=SpilledLanes(self._store),
-            admission=Admission(permits=permits, breaker=breaker, config=config, clock=self._worker.clock),
+            admission=Admission(
+                permits=permits,
+                pause=PauseGate(self._pauses, destination),
+                breaker=breaker,
+                config=config,
+                clock=self._worker.clock,
+            ),
             health=self._health(subscription, shard),
             backlog=self._backlog(subscription, shard),
         )

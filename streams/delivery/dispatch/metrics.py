@@ -64,6 +64,7 @@ class DispatcherGauges:
             metrics.CONCURRENCY_ALLOWED: lambda: admission.concurrency.allowed,
             metrics.BREAKER_STATE: lambda: admission.breaker.state,
             metrics.GATE_SECONDS_LEFT: lambda: admission.gate_s_left,
+            metrics.PAUSED: lambda: admission.is_paused,
         }
         for gauge, function in read.items():
             gauge.labels(*self._labels).set_function(function)
@@ -88,6 +89,7 @@ class DispatcherGauges:
             metrics.CONCURRENCY_ALLOWED,
             metrics.BREAKER_STATE,
             metrics.GATE_SECONDS_LEFT,
+            metrics.PAUSED,
         ):
             gauge.remove(*self._labels)
         for limit in self._limits:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from topics.records.deliveries import Attempt, Concluded, Conclusion, DeliveryRequest, body_of
+from topics.records.deliveries import Attempt, Concluded, Conclusion, DeliveryRequest, Redrive, body_of
 from topics.records.envelope import (
     DELIVERY_ATTEMPTED,
     DELIVERY_CONCLUDED,
     DELIVERY_DEAD,
+    DELIVERY_REDRIVE,
     DELIVERY_REQUEST,
     DELIVERY_SOURCE,
     FACT,
@@ -196,6 +197,8 @@ class Play:
             decision = {"lane": request.lane, "request": request.id, "action": "skip", "by": "alice", "reason": "why"}
             asked = event_headers(f"d-{request.id}", LANE_DECISION, "/gateway", CHANNEL, request.subject, at)
             self._put("deliveries.requests", home, lane, json.dumps(decision).encode(), asked, at)
+            again = Redrive(id=f"rdv_{len(self.records) % 3}", request=request, attempts=3).encode()
+            self._put("deliveries.requests", home, lane, again, self._headers("x", DELIVERY_REDRIVE, "", at), at)
             ended = Concluded(request=request.id, how=Conclusion.SKIPPED, attempts=3, message="by alice: why")
             told = self._headers(f"{request.id}:skipped", DELIVERY_CONCLUDED, request.subject, at, DELIVERY_SOURCE)
             self._made("deliveries.dead", home, lane, ended.encode(), told, at=at)
@@ -228,6 +231,32 @@ class Play:
         self._made("deliveries.permits", where, join("increff", "0"), json.dumps(permits).encode(), (), at=at)
         skip = {"by": "bob", "reason": "no use", "atMs": at}
         self._put("skips", 0, join("orders.commands", "0", str(number)), json.dumps(skip).encode(), (), at)
+        self._operate(number, code, key, at)
+
+    def _operate(self, number: int, code: str, key: bytes, at: int) -> None:
+        """An action with its end, the second use of its preview, and a pause or its end."""
+        id_ = f"dst_{number}"
+        begun = {
+            "id": id_,
+            "action": "pause-destination",
+            "by": "alice",
+            "atMs": at,
+            "reason": "n\x00ight",
+            "target": "increff",
+            "channel": CHANNEL,
+            "orderKey": key.decode(),
+            "shown": 1,
+            "before": {},
+            "after": {"paused": True},
+        }
+        ended = {"id": id_, "action": "pause-destination", "by": "alice", "atMs": at + 1}
+        ended |= {"outcome": "done", "message": "", "after": {"paused": True}}
+        for name, fact in (("begun", begun), ("begun", {**begun, "by": "bob"}), ("ended", ended)):
+            told = event_headers(f"{id_}.{name}", FACT + f"action-{name}", "/gateway", CHANNEL, id_, at)
+            self._put("operators.events", 0, id_.encode(), json.dumps(fact).encode(), told, at)
+        pause = {"since_ms": at, "until_ms": None if number % 2 else at + 500, "by": "alice", "reason": "night"}
+        said = {"pause": None if number % 3 else pause, "action": id_, "by": "alice", "reason": "night", "at_ms": at}
+        self._put("destinations.controls", 0, b"increff", json.dumps(said).encode(), (), at)
 
     def _headers(self, id_: str, kind: str, code: str, at: int, source: str = ORDERS_SOURCE) -> Headers:
         return event_headers(id_, kind, source, CHANNEL, code, at)

@@ -36,7 +36,8 @@ BOUNDS = {
     # `compiled` is below all others: each package imports it first. `contract` knows `values`, so that members of its
     # enumerations are found at once.
     # `logs` is a room of its own: clients, which notice outages, and all roles write lines of one catalogue.
-    "topics": (16, 9, 43),
+    # `destinations` is a room of its own: gateway and delivery follow the pauses of far sides and subscriptions alike.
+    "topics": (17, 9, 47),
     # `queries` is a room of its own: it reads what `store` writes, and hands rows to `story`.
     "journal": (7, 4, 10),
     # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.

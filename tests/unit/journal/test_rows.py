@@ -3,98 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest_asyncio
-from sqlalchemy import select
-
-from journal.store.database import journal_url, open_database
 from journal.tables.deliveries import BODIES, DEAD_LETTERS, REQUESTS
-from journal.tables.incidents import ACTIONS, REJECTED
+from journal.tables.incidents import REJECTED
 from journal.tables.orders import FACTS, IDS, ORDERS
-from tests.support.journal.records import BEGIN_MS, Made
-from tests.support.journal.store import StoredJournal
-from topics.records.deliveries import Concluded, Conclusion, DeliveryRequest, body_of
-from topics.records.envelope import COMMAND, DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REQUEST, FACT
+from tests.support.journal.records import BEGIN_MS
+from tests.unit.journal.reading import KEY, LANE, Journal
+from topics.records.deliveries import Concluded, Conclusion
+from topics.records.envelope import COMMAND, DELIVERY_CONCLUDED, DELIVERY_DEAD, FACT
 from topics.records.json_record import encode_record
-from topics.records.keys import lane_key, order_key
-from topics.records.reading import MADE_BY
-
-KEY = order_key("demo", "O|1")
-LANE = lane_key("increff", KEY)
-
-
-class Journal:
-    """A journal in SQLite; records get the next offsets of partition 0 of their topics."""
-
-    def __init__(self, directory: Path) -> None:
-        self.engine = open_database(journal_url("", directory))
-        self._stored = StoredJournal(self.engine)
-        self._ends: dict[str, int] = {}
-
-    async def begin(self) -> Journal:
-        await self._stored.begin()
-        return self
-
-    async def read(self, topic: str, key: bytes, value: Any, made: str = "1/0", **headers: str) -> None:
-        """Read one record; `made`: epoch and offset of its maker, empty: no role made it."""
-        named = {name.replace("_", "-") if name.startswith("sluice") else name: text for name, text in headers.items()}
-        all_headers = [(name, text.encode()) for name, text in named.items()]
-        raw = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
-        if made:
-            all_headers.append((MADE_BY, made.encode()))
-        record = Made(topic, 0, key, raw, tuple(all_headers), BEGIN_MS, self._ends.get(topic, 0))
-        self._ends[topic] = record.offset + 1
-        await self._stored.write([record])
-
-    async def fact(self, name: str, sequence: int, made: str, *, key: bytes = KEY, **members: Any) -> None:
-        value = {
-            "sequence": sequence,
-            "channel": "demo",
-            "atMs": BEGIN_MS + sequence,
-            "sinceCreatedMs": sequence,
-            "orderCode": "O|1",
-            "state": "RECEIVED",
-            "locationCode": None,
-            **members,
-        }
-        await self.read("orders.events", key, value, made, ce_type=FACT + name, ce_id=f"e{made}.f{sequence}")
-
-    async def request(self, id_: str, made: str, **members: Any) -> None:
-        of = {
-            "destination": "increff",
-            "shard": 0,
-            "channel": "demo",
-            "touchpoint": "create-outward-order",
-            "subject": "O|1",
-        }
-        body = body_of({"orderCode": "O|1", "onHold": False, "isPriority": "Tom", "shippingAddress": {"name": "Tom"}})
-        request = DeliveryRequest(
-            **{
-                "id": id_,
-                "lane": LANE.decode(),
-                "entity": KEY.decode(),
-                "body": body,
-                "story": BEGIN_MS,
-                **of,
-                **members,
-            }
-        )
-        await self.read("deliveries.requests", LANE, request.encode(), made, ce_type=DELIVERY_REQUEST, ce_id=id_)
-
-    async def rows(self, table: Any, *columns: str) -> list[tuple[Any, ...]]:
-        async with self.engine.connect() as connection:
-            found = await connection.execute(select(*(table.c[name] for name in columns)))
-        return sorted(tuple(row) for row in found)
-
-
-@pytest_asyncio.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    made = await Journal(tmp_path).begin()
-    yield made
-    await made.engine.dispose()
+from topics.records.keys import lane_key
 
 
 async def test_facts_make_the_order_as_it_is_now(journal: Journal) -> None:
@@ -211,11 +130,3 @@ async def test_a_rejected_record_has_its_row_and_body_however_deep_it_is_nested(
     await journal.read("commands.rejected", KEY, value, "", ce_type=COMMAND + "create-outward-order", **origin)
     assert await journal.rows(REJECTED, "source_topic", "source_offset") == [("t", 7)]
     assert await journal.rows(BODIES, "id", "body") == [("t|0|7", '{"orderCode":["…"]}'.encode())]
-
-
-async def test_a_skip_is_an_action(journal: Journal) -> None:
-    skip = {"by": "bob", "reason": "no use", "atMs": 5}
-    await journal.read("skips", b"orders.commands|0|7", skip, "")
-    assert await journal.rows(ACTIONS, "action", "actor", "reason", "target") == [
-        ("skip", "bob", "no use", "orders.commands|0|7")
-    ]

@@ -1,5 +1,5 @@
 """Every fact by name: FACTS on `orders.events`, SUBSCRIPTION_FACTS on `subscriptions.events`, STOCK_FACTS on
-`inventory.events`.
+`inventory.events`, OPERATOR_FACTS on `operators.events`.
 
 A fact is here when its model is in one of the modules below; a test walks what the orders role emits and finds each.
 """
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from topics.records.facts import orders, returns, stock, subscriptions
+from topics.records.facts import operators, orders, returns, stock, subscriptions
 from topics.records.facts.base import Fact, Part
 from topics.records.json_text import read, write
 
@@ -38,7 +38,8 @@ def _facts(base: type[FactT], *modules: ModuleType) -> dict[str, type[FactT]]:
 FACTS = _facts(Fact, orders, returns)
 SUBSCRIPTION_FACTS = _facts(subscriptions.SubscriptionFact, subscriptions)
 STOCK_FACTS = _facts(stock.StockFact, stock)
-EVERY_FACT: dict[str, type[Part]] = {**FACTS, **SUBSCRIPTION_FACTS, **STOCK_FACTS}
+OPERATOR_FACTS = _facts(operators.OperatorFact, operators)
+EVERY_FACT: dict[str, type[Part]] = {**FACTS, **SUBSCRIPTION_FACTS, **STOCK_FACTS, **OPERATOR_FACTS}
 
 
 def check(name: str, data: Any) -> None:

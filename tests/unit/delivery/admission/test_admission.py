@@ -11,6 +11,7 @@ import pytest
 from streams.delivery.admission.admission import UNRECORDED_PER_PLACE, Admission, Flight
 from streams.delivery.admission.circuit_breaker import CircuitBreaker
 from streams.delivery.admission.limiters.limits import Limits
+from streams.delivery.admission.pause_gate import PauseGate
 from streams.delivery.admission.permits import PermitRecord, Permits
 from streams.delivery.admission.retry_after_gate import RetryAfterGate
 from streams.delivery.clock import NEVER
@@ -18,6 +19,7 @@ from streams.delivery.ports import AttemptResult, ResponseClass
 from streams.runtime.invariants import InvariantError
 from tests.fakes.delivery import ManualClock
 from topics.configuration.pace import Pace
+from topics.destinations.pauses import PauseIndex
 
 TAKEN = AttemptResult(kind=ResponseClass.DELIVERED, at_ms=0, took_ms=1.0, status=200)
 MOST = 3
@@ -37,7 +39,13 @@ def admission() -> Admission:
         clock=clock,
     )
     permits.proved(clock.now_ms())
-    return Admission(permits=permits, breaker=CircuitBreaker(Random(1)), config=Pace(concurrency=MOST), clock=clock)
+    return Admission(
+        permits=permits,
+        pause=PauseGate(PauseIndex(), "increff"),
+        breaker=CircuitBreaker(Random(1)),
+        config=Pace(concurrency=MOST),
+        clock=clock,
+    )
 
 
 def leave(here: Admission) -> list[Flight]:

@@ -23,6 +23,7 @@ from tests.support.eventually import eventually
 from tests.support.orders_log import make_channels
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
+from topics.destinations.pauses import PauseIndex
 from topics.kafka.channel_topics import answer_topic, request_topic
 from topics.subscriptions.index import SubscriptionIndex
 
@@ -119,6 +120,7 @@ async def test_an_error_that_nobody_expected_ends_the_role(
         channels,
         subscriptions=subscriptions,
         gates=GateRegistry(),
+        pauses=PauseIndex(),
         sender=SenderRouter(settings, channels, subscriptions=subscriptions, clock=clock, crashed=failure.report),
         stock=None,
         clock=clock,
