@@ -27,6 +27,7 @@ ENV PATH=/opt/sluice/bin:$PATH \
     SLUICE_GATEWAY_HOST=0.0.0.0 \
     SLUICE_ADMIN_HOST=0.0.0.0 \
     SLUICE_ADMIN_PORT=9000 \
+    SLUICE_URL=http://127.0.0.1:9000 \
     SLUICE_STATE_DIR=/var/lib/sluice
 USER 10001
 WORKDIR /var/lib/sluice

@@ -154,16 +154,18 @@ def scratch_kafka() -> Iterator[tuple[str, Path]]:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A role that runs. `port` serves /ready and /metrics; that of a gateway serves everything."""
+    """A role that runs. `admin_port` serves /ready, /metrics and a gateway's /api; `port` is a gateway's for
+    marketplaces."""
 
     process: subprocess.Popen[bytes]
     port: int
+    admin_port: int
     log: Path
 
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and self.process.poll() is None:
-            if _is_ready(self.port):
+            if _is_ready(self.admin_port):
                 return
             time.sleep(_POLL_S)
         tail = self.log.read_text(encoding="utf-8", errors="replace")[-2_000:]
@@ -177,7 +179,7 @@ def start_role(
     name: str, settings: Settings, directory: Path, instance: str = "0", more: Mapping[str, str] | None = None
 ) -> Started:
     """Start `sluice run NAME` on these settings; its log is a file in `directory`. `more` joins its environment."""
-    (port,) = free_ports(1)
+    port, admin_port = free_ports(2)
     log = directory / f"{settings.topic_prefix}-{name}-{instance}.log"
     environment = {
         **os.environ,
@@ -186,7 +188,7 @@ def start_role(
         "SLUICE_SECRET_KEY": SECRET_KEY,
         "SLUICE_TOPIC_PREFIX": settings.topic_prefix,
         "SLUICE_PARTITIONS": str(settings.partitions),
-        "SLUICE_ADMIN_PORT": str(port),
+        "SLUICE_ADMIN_PORT": str(admin_port),
         "SLUICE_GATEWAY_PORT": str(port),
         "SLUICE_INSTANCE": instance,
         "SLUICE_LOG_LEVEL": "warning",
@@ -199,7 +201,7 @@ def start_role(
             [sys.executable, "-m", "sluice", "run", name], cwd=directory, env=environment, stdout=out, stderr=out
         )
     watch_cpu(name, process.pid)
-    return Started(process, port, log)
+    return Started(process, port, admin_port, log)
 
 
 def start_module(name: str, *arguments: str, part: str = "", **popen: Any) -> subprocess.Popen[bytes]:
@@ -283,7 +285,7 @@ def memory_mib(pid: int, *, peak: bool = False) -> float:
 
 def metric(role: Started, name: str) -> float:
     """Return one value of a role's /metrics. `name` is without the prefix and the role."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{role.port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{role.admin_port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     wanted, _, label = name.partition("{")
     for line in text.splitlines():

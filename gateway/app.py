@@ -1,4 +1,4 @@
-"""The gateway as a whole: `make_app` wires it, `run` gives it real ports. Importing this module starts nothing."""
+"""The gateway as a whole: `make_apps` wires it, `run` gives it real ports. Importing this module starts nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
@@ -19,7 +20,7 @@ from aiohttp import web
 from gateway.access.control import AccessControl
 from gateway.access.reload import CredentialsReload
 from gateway.admission.calls import Calls
-from gateway.admission.door import Door
+from gateway.admission.door import AdminDoor, Door
 from gateway.admission.limiter import Limiter
 from gateway.admission.overload import Overload
 from gateway.api.handler import Act, Management, add_api
@@ -32,12 +33,12 @@ from gateway.api.resubmissions.of_order import OrderResubmissions
 from gateway.api.snapshots.api import SnapshotsApi
 from gateway.api.subscriptions.api import SubscriptionsApi
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
-from gateway.connections.limits import limits_of, raise_file_limit
+from gateway.connections.limits import ADMIN_CONNECTIONS_MAX, limits_of, raise_file_limit
 from gateway.connections.server import ConnectionRunner
 from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
-from gateway.http.probes import AdminPort, Probes
+from gateway.http.probes import Probes
 from gateway.http.responder import Responder
 from gateway.http.unmatched import Unmatched
 from gateway.kafka.commands import Commands
@@ -52,8 +53,10 @@ from gateway.touchpoints.routes import add_touchpoints
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
 from journal.queries.reader import journal_reader
-from topics.api.routes import PROBES
+from topics.api.route import Route
+from topics.api.routes import ADMIN_PROBES, PROBES
 from topics.configuration.channels import Channels
+from topics.configuration.errors import ADMIN_PORT_CHOSEN_BY
 from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
 from topics.http_faults import log_loop_faults
@@ -77,10 +80,16 @@ SIBLINGS_LOOK_S = 0.02
 GC_THRESHOLD = 20_000
 """Allocations between collections of the youngest generation: those of some hundred requests, not of some dozen."""
 
-ACCESS = web.AppKey("access", AccessControl)
-
 Wait = Callable[[], Awaitable[None]]
 """Returns when a part of the gateway was stopped. Raises the error that ended it before."""
+
+
+class Apps(NamedTuple):
+    """The HTTP applications of a gateway: that of the port of marketplaces and Increff, and that of the admin port."""
+
+    gateway: web.Application
+    admin: web.Application
+    access: AccessControl
 
 
 class GatewayFailedError(RuntimeError):
@@ -104,10 +113,11 @@ def make_calls(settings: Settings, channels: Channels) -> Calls:
     return Calls(channels.channels, limiter)
 
 
-def make_app(
-    settings: Settings, channels: Channels, dependencies: Dependencies, calls: Calls | None = None
-) -> web.Application:
-    """The HTTP application. The caller starts and stops its dependencies. `calls`: those that a Door looks at, too."""
+def make_apps(settings: Settings, channels: Channels, dependencies: Dependencies, calls: Calls | None = None) -> Apps:
+    """The HTTP applications. The caller starts and stops their dependencies. `calls`: those that a Door looks at, too.
+
+    Operators have a port of their own, so that no way leads from the network of marketplaces to /api.
+    """
     calls = calls or make_calls(settings, channels)
     responder = Responder(dependencies.metrics, dependencies.access_log)
     commands = Commands(
@@ -127,17 +137,18 @@ def make_app(
         now_ms=dependencies.now_ms,
     )
     refused_calls = RefusedCalls(dependencies.producer, dependencies.now_ms, dependencies.metrics)
-    app = application()
+    app, admin = application(), application()
     app.on_cleanup.append(refused_calls.stop)
-    access = app[ACCESS] = AccessControl(settings, channels, dependencies.metrics)
+    access = AccessControl(settings, channels, dependencies.metrics)
     ingress = Ingress(settings, access, calls, search, commands, responder, refused_calls)
     bases = settings.marketplace_bases
     add_touchpoints(app.router, ingress, bases)
     management = Management(settings, access, calls, responder)
-    add_api(app.router, management, _acts(app, settings, channels, dependencies, commands))
-    _add_probes(app.router, dependencies, bases)
-    app.router.register_resource(Unmatched(app.router, bases, responder, access.address))
-    return app
+    add_api(admin.router, management, _acts(admin, settings, channels, dependencies, commands))
+    for router, probes, below in ((app.router, PROBES, bases), (admin.router, ADMIN_PROBES, ())):
+        _add_probes(router, probes, dependencies, bases)
+        router.register_resource(Unmatched(router, below, responder, access.address))
+    return Apps(app, admin, access)
 
 
 def _acts(
@@ -164,10 +175,10 @@ def make_probes(dependencies: Dependencies) -> Probes:
     return Probes(lambda: producer.unready() or replies.unready(), dependencies.metrics)
 
 
-def _add_probes(router: web.UrlDispatcher, dependencies: Dependencies, bases: tuple[str, ...]) -> None:
+def _add_probes(
+    router: web.UrlDispatcher, probes: tuple[Route, ...], dependencies: Dependencies, bases: tuple[str, ...]
+) -> None:
     of_process = make_probes(dependencies)
-    shared = dependencies.siblings.are_expected
-    metrics = of_process.metrics_elsewhere if shared else of_process.metrics
 
     async def openapi(_request: web.Request) -> web.Response:
         return web.Response(body=document_of("topics.documents.openapi", bases), content_type="application/json")
@@ -175,16 +186,16 @@ def _add_probes(router: web.UrlDispatcher, dependencies: Dependencies, bases: tu
     async def asyncapi(_request: web.Request) -> web.Response:
         return web.Response(body=document_of("topics.documents.asyncapi"), content_type="application/json")
 
-    probes = {
+    handlers = {
         "live": of_process.live,
         "ready": of_process.ready,
-        "metrics": metrics,
+        "metrics": of_process.metrics,
         "openapi": openapi,
         "asyncapi": asyncapi,
     }
-    for probe in PROBES:
+    for probe in probes:
         for method in ("GET", "HEAD"):
-            add_route(router, method, probe.path, probes[probe.name])
+            add_route(router, method, probe.path, handlers[probe.name])
 
 
 @functools.cache
@@ -270,36 +281,37 @@ async def serve(
         siblings=siblings,
         journal=journal,
     )
-    app = make_app(settings, channels, dependencies, calls)
-    log.info("/api %s", app[ACCESS].api_state())
-    reload = CredentialsReload(settings, app[ACCESS])
+    apps = make_apps(settings, channels, dependencies, calls)
+    reload = CredentialsReload(settings, apps.access)
     stack.push_async_callback(reload.stop)
     if hang_ups is not None:
         hang_ups.listen(asyncio.get_running_loop().add_signal_handler, reload.ask)
     limits = limits_of(settings, raise_file_limit())
+    stop_s = STOP_S + ANSWER_S
     runner = ConnectionRunner(
-        app, limits, admission=Door(calls, app[ACCESS].claimed), metrics=metrics, shutdown_timeout=STOP_S + ANSWER_S
+        apps.gateway, limits, admission=Door(calls, apps.access.claimed), metrics=metrics, shutdown_timeout=stop_s
     )
+    few = replace(limits, connections_max=min(ADMIN_CONNECTIONS_MAX, limits.connections_max))
+    admin = ConnectionRunner(apps.admin, few, admission=AdminDoor(calls), named="admin port", shutdown_timeout=stop_s)
     await runner.setup()
-    stack.push_async_callback(_finish, runner, replies)
+    await admin.setup()
+    stack.push_async_callback(_finish, (runner, admin), replies)
+    port = await admin.listen(settings.admin_host, settings.gateway_admin_port, chosen_by=ADMIN_PORT_CHOSEN_BY)
+    log.info("admin port: http://%s:%d; /api %s", settings.admin_host, port, apps.access.api_state())
     if siblings.are_expected:
-        await _open_beside_siblings(settings, make_probes(dependencies), stack)
+        await _ready_beside_siblings(make_probes(dependencies))
     await runner.listen(settings.gateway_host, settings.gateway_port, shared=siblings.are_expected)
     return producer.wait, replies.wait, stock.wait, operations.wait, subscriptions.wait
 
 
-async def _open_beside_siblings(settings: Settings, probes: Probes, stack: AsyncExitStack) -> None:
-    """Opens the admin port. Returns when this process can accept calls: until then the others get all connections."""
-    admin = AdminPort(settings, probes)
-    stack.push_async_callback(admin.stop)
-    await admin.start()
-    log.info("gateway %d answers /ready and /metrics on port %d", settings.gateway_number, admin.port)
+async def _ready_beside_siblings(probes: Probes) -> None:
+    """Returns when this process can accept calls: until then the others get all connections."""
     deadline = time.monotonic() + SIBLINGS_WAIT_S
     while probes.unready() is not None and time.monotonic() < deadline:  # noqa: ASYNC110 - two parts become ready
         await asyncio.sleep(SIBLINGS_LOOK_S)
 
 
-async def _finish(runner: ConnectionRunner, replies: ReplyReader) -> None:
+async def _finish(runners: Sequence[ConnectionRunner], replies: ReplyReader) -> None:
     """Accepts no more connections and lets active requests end. Those that still wait after STOP_S are answered
     without a verdict."""
-    await runner.finish(STOP_S, replies.release_all, ANSWER_S)
+    await asyncio.gather(*(runner.finish(STOP_S, replies.release_all, ANSWER_S) for runner in runners))

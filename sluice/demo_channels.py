@@ -6,6 +6,9 @@ from typing import Any
 
 GATEWAY_PORT = 8080
 GATEWAY_URL = f"http://127.0.0.1:{GATEWAY_PORT}"
+ADMIN_PORT = 8081
+ADMIN_URL = f"http://127.0.0.1:{ADMIN_PORT}"
+"""Where commands find the gateway's /api (topics.configuration.settings.GATEWAY_ADMIN_PORT)."""
 INCREFF_PORT = 8091
 MARKETPLACE_PORT = 8092
 

@@ -128,6 +128,7 @@ def server(kind: str, settings: Settings, directory: Path) -> Iterator[int]:
         "SLUICE_KAFKA": settings.kafka,
         "SLUICE_TOPIC_PREFIX": settings.topic_prefix,
         "SLUICE_GATEWAY_PORT": str(port),
+        "SLUICE_ADMIN_PORT": "0",
     }
     with (directory / f"{kind}.log").open("wb") as log:
         process = start_module("bench.ingress.servers", kind, part=kind, env=environment, stderr=log, stdout=log)

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 from gateway.admission.door import Door
 from gateway.admission.overload import Overload
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
-from gateway.app import ACCESS, make_app, make_calls, spare_collections, wall_clock_ms
+from gateway.app import make_apps, make_calls, spare_collections, wall_clock_ms
 from gateway.connections.limits import limits_of, raise_file_limit
 from gateway.connections.server import ConnectionRunner
 from gateway.dependencies import Dependencies
@@ -89,9 +89,9 @@ async def gateway(settings: Settings) -> web.Application:
         siblings=Siblings(settings),
         journal=journal_reader(settings),
     )
-    app = make_app(settings, channels, dependencies, calls)
-    app[DOOR] = Door(calls, app[ACCESS].claimed)
-    return app
+    apps = make_apps(settings, channels, dependencies, calls)
+    apps.gateway[DOOR] = Door(calls, apps.access.claimed)
+    return apps.gateway
 
 
 async def bare(settings: Settings) -> web.Application:

@@ -46,7 +46,7 @@ def resync(kafka: str, directory: Path, seconds: float) -> dict[str, Any]:
                 time.sleep(0.05)
             time.sleep(FIRST_S)
             asked, before = time.monotonic(), cpu_now()
-            _ask(gateway.port)
+            _ask(gateway.admin_port)
             load = loading.result()
         settled_s = far_side.wait(wanted.quantities)
         took_s = time.monotonic() - asked

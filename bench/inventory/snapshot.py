@@ -93,7 +93,7 @@ def _run(
     with file.open("wb") as out:
         for sku, quantity in lines:
             out.write(b'{"channelSkuCode":"%b","quantity":%d}\n' % (sku.encode(), quantity))
-    url = f"http://127.0.0.1:{roles['gateway'].port}"
+    url = f"http://127.0.0.1:{roles['gateway'].admin_port}"
     before = cpu_now()
     queued = _queued(roles["delivery"])
     began = time.monotonic()

@@ -39,23 +39,22 @@ class _Known(NamedTuple):
 
 
 class Door:
-    """Implements gateway.connections.refusal.Admission. `channel_of`: the channel with a marketplace's username."""
+    """Implements gateway.connections.refusal.Admission for the port of marketplaces and Increff. `channel_of`: the
+    channel with a marketplace's username."""
 
     def __init__(self, calls: Calls, channel_of: Callable[[str], str | None]) -> None:
         self._calls = calls
         self._shares = calls.shares
         self._channel_of = channel_of
         self._known: dict[bytes, _Known] = {}
-        self._refusals = {prefix: _refusals(prefix) for prefix in (_CHANNELS, _API, b"/")}
+        self._refusals = {prefix: _refusals(prefix) for prefix in (_CHANNELS, b"/")}
         self._standstill = calls.standstill
         self._stood_still = {
             prefix: Refusal.of(shape_for(_head(prefix), stood_still()), closes=True) for prefix in self._refusals
         }
 
     def admit(self, head: bytes, lowered: bytes, connection: Caller) -> Refusal | None:
-        ticket = connection.ticket
-        if not isinstance(ticket, Ticket):
-            connection.ticket = ticket = Ticket(self._calls)
+        ticket = _ticket(connection, self._calls)
         standstill = self._standstill
         if standstill.refuses(connection.made) and not head.startswith(_PROBES, path_at(head)):
             standstill.refused += 1
@@ -66,11 +65,6 @@ class Door:
             self._calls.take_unseen(ticket)
             return None
         path = path_at(head)
-        if head.startswith(_API, path):
-            if not self._calls.has_api_room():
-                return self._refusal(_API, self._calls.others)
-            ticket.enter_api()
-            return None
         if head.startswith(_CHANNELS, path):
             start = path + len(_CHANNELS)
             claimed = self._calls.claimed(head[start : head.find(b"/", start)].decode("latin-1"))
@@ -105,9 +99,7 @@ class Door:
         return self._refusal(prefix, claimed)
 
     def ended(self, connection: Caller) -> None:
-        ticket = connection.ticket
-        if isinstance(ticket, Ticket):
-            ticket.leave()
+        _leave(connection)
 
     def _claimed(self, head: bytes, lowered: bytes) -> Party:
         at = lowered.find(_USERNAME)
@@ -119,6 +111,50 @@ class Door:
 
     def _refusal(self, prefix: bytes, party: Party) -> Refusal:
         return self._refusals[prefix][self._calls.retry_after_s(self._calls.blamed(party).name)]
+
+
+class AdminDoor:
+    """Implements Admission for the admin port: only calls of /api have a bound, which is their own, so that operators
+    get through while channels overload a gateway."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._refusals = _refusals(_API)
+        self._stood_still = Refusal.of(shape_for(_head(_API), stood_still()), closes=True)
+
+    def admit(self, head: bytes, _lowered: bytes, connection: Caller) -> Refusal | None:
+        ticket = _ticket(connection, self._calls)
+        if not head.startswith(_API, path_at(head)):
+            return None
+        standstill = self._calls.standstill
+        if standstill.refuses(connection.made):
+            standstill.refused += 1
+            return self._stood_still
+        ticket.standstills = standstill.count
+        if not self._calls.has_api_room():
+            return self._refusals[self._calls.retry_after_s(self._calls.others.name)]
+        ticket.enter_api()
+        return None
+
+    def again(self, _data: bytes, _connection: Caller) -> Refusal | None:
+        """No head is known again: refusals are rare."""
+        return None
+
+    def ended(self, connection: Caller) -> None:
+        _leave(connection)
+
+
+def _ticket(connection: Caller, calls: Calls) -> Ticket:
+    ticket = connection.ticket
+    if not isinstance(ticket, Ticket):
+        connection.ticket = ticket = Ticket(calls)
+    return ticket
+
+
+def _leave(connection: Caller) -> None:
+    ticket = connection.ticket
+    if isinstance(ticket, Ticket):
+        ticket.leave()
 
 
 def _refusals(prefix: bytes) -> dict[int, Refusal]:
@@ -133,4 +169,4 @@ def _head(prefix: bytes) -> bytes:
 
 def _prefix(head: bytes) -> bytes:
     path = path_at(head)
-    return _CHANNELS if head.startswith(_CHANNELS, path) else _API if head.startswith(_API, path) else b"/"
+    return _CHANNELS if head.startswith(_CHANNELS, path) else b"/"

@@ -38,8 +38,11 @@ SURPLUS_MAX = 32
 """Connections beyond the limit that are still heard: probes are answered, all others get 503 and come again."""
 SURPLUS_S = 1.0
 """How long one of them may take for its head: a probe sends it at once."""
-FILES_RESERVE = 128
-"""Files that are not callers' connections: Kafka's brokers (two clients each), snapshots, logs, and the surplus."""
+ADMIN_CONNECTIONS_MAX = 64
+"""Connections of the admin port: operators, their commands and scrapers are few, its calls in hand fewer still."""
+FILES_RESERVE = 128 + ADMIN_CONNECTIONS_MAX
+"""Files that are not marketplaces' connections: Kafka's brokers (two clients each), snapshots, logs, and the surplus;
+and the admin port's."""
 CONNECTIONS_CAP = 20_000
 """Most connections even if the file limit allows more. An idle one costs some 10 KiB."""
 

@@ -8,12 +8,12 @@ from http import HTTPStatus
 from typing import Protocol
 
 from gateway.http.answers import Answer, Refused, shape_of
-from topics.api.routes import PROBES
+from topics.api.routes import ADMIN_PROBES
 from topics.http_faults import FAULTS
 
 NO_ROOM = Refused(503, "OVERLOADED", "There are too many connections; a repeat is safe", retry_after_s=1)
 STOPS = Refused(503, "UNAVAILABLE", "This gateway stops; a repeat is safe", retry_after_s=1)
-_PROBES = tuple(f"GET {probe.path} ".encode() for probe in PROBES)
+_PROBES = tuple(f"GET {probe.path} ".encode() for probe in ADMIN_PROBES)
 _BEFORE_PATH = re.compile(rb"[^ ]* (?:/+(?=/))?")
 _STREAM = re.compile(rb"PUT /+api/+inventory/snapshots/")
 

@@ -35,7 +35,7 @@ FIELD_BYTES_MAX = 16 << 10
 
 
 class ConnectionRunner(web.AppRunner):
-    """Runs an application whose callers have a Connection each. `registry`: its connections."""
+    """Runs an application whose callers have a Connection each. `registry`: its connections. `named`: in the log."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class ConnectionRunner(web.AppRunner):
         *,
         admission: Admission | None = None,
         metrics: Metrics | None = None,
+        named: str = "gateway",
         **options: Any,
     ) -> None:
         super().__init__(
@@ -55,7 +56,7 @@ class ConnectionRunner(web.AppRunner):
             lingering_time=limits.linger_s,
             **options,
         )
-        self.registry = Registry(limits, FaultLog("gateway"), admission)
+        self.registry = Registry(limits, FaultLog(named), admission)
         if metrics is not None:
             metrics.connections = lambda: len(self.registry.open)
             metrics.connections_ended = self.registry.ended
@@ -95,12 +96,12 @@ class ConnectionRunner(web.AppRunner):
         registry.stop()
         await self.cleanup()
 
-    async def listen(self, host: str, port: int, *, shared: bool = False) -> None:
+    async def listen(self, host: str, port: int, *, shared: bool = False, chosen_by: str = PORT_CHOSEN_BY) -> int:
         """Accepts connections. The loop is given several descriptors of each listening socket, and takes a connection
         from each of them at every turn. `shared`: the kernel divides connections among all processes that listen on
-        the port so. Raises ConfigurationError where it cannot listen."""
+        the port so. Returns the port in use. Raises ConfigurationError where it cannot listen."""
         loop = asyncio.get_running_loop()
-        with listening(host, port, PORT_CHOSEN_BY):
+        with listening(host, port, chosen_by):
             bound = await loop.create_server(
                 asyncio.Protocol, host, port, start_serving=False, reuse_port=shared or None
             )
@@ -109,5 +110,6 @@ class ConnectionRunner(web.AppRunner):
                 for _ in range(ACCEPTS):
                     again = socket.socket(fileno=os.dup(one.fileno()))
                     await web.SockSite(self, again, backlog=BACKLOG).start()
+            return int(self.addresses[0][1])
         finally:
             bound.close()

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from gateway.http.answers import Refused, bad_data, is_api, shape_of
+from gateway.http.answers import Refused, bad_data, is_api, problem, shape_of
 from gateway.http.call import Call
 from gateway.http.responder import Responder
-from topics.paths.bases import API_BASE, CHANNELS_BASE
+from topics.paths.bases import API_BASE, CHANNELS_BASE, METRICS_PATH
 from topics.paths.patterns import PathError, PathPattern, plain
 from topics.paths.resources import PARTS_MAX, Found, PatternResource, expected
 
@@ -23,12 +23,14 @@ _METHOD_CHARS = 20
 """Characters of a method that are quoted and logged: the longest that is registered, UPDATEREDIRECTREF, has 17."""
 _CHANNELS = f"{CHANNELS_BASE}/"
 _ALL = "GET /openapi.json lists all paths"
+_ELSEWHERE = "the gateway takes /api and /metrics on its admin port (SLUICE_ADMIN_PORT), not on this one"
 _READING = ("GET", "HEAD")
 """Methods that change nothing, so more than was meant may be answered."""
 
 
 class Unmatched(PatternResource):
-    """The resource of a router that is asked last. `bases`: the paths below which marketplaces find their calls.
+    """The resource of a router that is asked last. `bases`: the paths below which marketplaces find their calls; none
+    on the admin port.
 
     Base URLs that end in a slash lead to a second one before the path, and some clients end each path with one. Between
     two parts of a path a second slash stands for an empty code, so that is no spelling of anything. Nor is one at the
@@ -100,20 +102,24 @@ class Unmatched(PatternResource):
         why = request.match_info
         method, path = request.method[:_METHOD_CHARS], request.path[:_TARGET_CHARS]
         target = f"{method} {path} {why['detail']}".rstrip()
-        code = "UNKNOWN" if is_api(why["path"]) else "PATH_UNKNOWN"
+        operators = not self._bases
+        code = "UNKNOWN" if operators else "PATH_UNKNOWN"
         refused = Refused(404, code, "There is no such path", f"{target}; {self._known(why['path'])}")
         if why["allow"]:
             message = "This path does not have this method"
             refused = Refused(405, "METHOD_NOT_ALLOWED", message, target, headers=(("Allow", why["allow"]),))
         elif why["fault"]:
             refused = bad_data(why["fault"])
-        label = "api-unknown" if is_api(why["path"]) else "unknown"
+        label = "api-unknown" if operators else "unknown"
         call = Call(label, time.perf_counter(), address=self._address(request), method=method, target=path)
         call.code, call.reason = refused.code, why["fault"] or refused.message
-        return self._responder.respond(call, shape_of(why["path"])(refused))
+        shape = problem if operators else shape_of(why["path"])
+        return self._responder.respond(call, shape(refused))
 
     def _known(self, path: str) -> str:
         """Tells the caller of an unknown path where the known ones are."""
-        if is_api(path) or "" in self._bases or path.startswith((_CHANNELS, *self._under)):
+        if self._bases and (is_api(path) or path == METRICS_PATH):
+            return _ELSEWHERE
+        if not self._bases or "" in self._bases or path.startswith((_CHANNELS, *self._under)):
             return _ALL
         return f"paths of marketplaces begin with {' or '.join(self._bases)}; {_ALL}"

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from topics.configuration.settings import Settings
 
 PREFIX = "SLUICE_"
-OTHERS = ("SLUICE_URL", "SLUICE_INVARIANTS", "SLUICE_CHANNELS", "SLUICE_ENV_FILE", "SLUICE_COMPILED")
+OTHERS = (
+    "SLUICE_URL",
+    "SLUICE_GATEWAY_URL",
+    "SLUICE_INVARIANTS",
+    "SLUICE_CHANNELS",
+    "SLUICE_ENV_FILE",
+    "SLUICE_COMPILED",
+)
 """Variables that are no settings: of the command line, of tests, of docker-compose.yml, of topics/compiled.py."""
 TESTS = "SLUICE_TEST_"
 _USUAL = frozenset((*OTHERS, "SLUICE_API_TOKEN"))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from sluice.cli.output import show_local
-from sluice.demo_channels import GATEWAY_URL, INCREFF_PORT, MARKETPLACE_PORT
+from sluice.demo_channels import ADMIN_URL, INCREFF_PORT, MARKETPLACE_PORT
 
 PORT = click.IntRange(1, 65535)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -48,10 +48,10 @@ gateway_options = with_options(
     click.option(
         "--url",
         "gateway",
-        default=GATEWAY_URL,
+        default=ADMIN_URL,
         show_default=True,
         envvar="SLUICE_URL",
-        help="URL of the gateway (SLUICE_URL). A token for it is read from SLUICE_API_TOKEN.",
+        help="URL of the gateway's admin port (SLUICE_URL). A token for it is read from SLUICE_API_TOKEN.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print the gateway's document as JSON."),
     click.option(
@@ -89,7 +89,9 @@ role_options = with_options(
 )
 
 admin_options = with_options(
-    click.option("--admin-host", help="Address to serve /live, /ready and /metrics on (SLUICE_ADMIN_HOST)."),
+    click.option(
+        "--admin-host", help="Address to serve /live, /ready and /metrics on, and a gateway's /api (SLUICE_ADMIN_HOST)."
+    ),
     click.option(
         "--admin-port", type=click.IntRange(0, 65535), help="Port to serve them on; 0 takes any (SLUICE_ADMIN_PORT)."
     ),

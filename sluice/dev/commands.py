@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from sluice.demo_channels import GATEWAY_PORT, GATEWAY_URL, INCREFF_PORT, MARKETPLACE_PORT
+from sluice.demo_channels import ADMIN_PORT, ADMIN_URL, GATEWAY_PORT, GATEWAY_URL, INCREFF_PORT, MARKETPLACE_PORT
 from sluice.dev.torture.cli import torture
 from sluice.errors import StartError
 
@@ -20,7 +20,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
-GATEWAY_HELP = "URL of Sluice's gateway (SLUICE_URL)."
+GATEWAY_HELP = "URL of Sluice's gateway for marketplaces and Increff (SLUICE_GATEWAY_URL)."
 
 
 @click.command(short_help="Run everything on this machine.")
@@ -33,6 +33,13 @@ GATEWAY_HELP = "URL of Sluice's gateway (SLUICE_URL)."
     help="Directory for Kafka's data, state and logs; kept between runs.",
 )
 @click.option("--port", type=PORT, default=GATEWAY_PORT, show_default=True, help="Port of the gateway.")
+@click.option(
+    "--admin-port",
+    type=PORT,
+    default=ADMIN_PORT,
+    show_default=True,
+    help="Port of the gateway for operators: /api, /metrics.",
+)
 @click.option(
     "--gateways",
     type=click.IntRange(min=1),
@@ -63,6 +70,7 @@ def up(
     demo: bool,
     data_dir: Path,
     port: int,
+    admin_port: int,
     gateways: int,
     kafka_port: int | None,
     kafka: str | None,
@@ -82,6 +90,7 @@ def up(
         data_dir=data_dir.absolute(),
         demo=demo,
         port=port,
+        admin_port=admin_port,
         gateways=gateways,
         kafka_port=kafka_port or KAFKA_PORT,
         kafka=kafka,
@@ -96,7 +105,7 @@ def up(
 @click.argument("side", type=click.Choice(["increff", "marketplace"]))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=PORT, help=f"Port to listen on.  [default: {INCREFF_PORT} and {MARKETPLACE_PORT}]")
-@click.option("--url", default=GATEWAY_URL, show_default=True, envvar="SLUICE_URL", help=GATEWAY_HELP)
+@click.option("--url", default=GATEWAY_URL, show_default=True, envvar="SLUICE_GATEWAY_URL", help=GATEWAY_HELP)
 @click.option(
     "--data-dir", type=DIRECTORY, help="Directory that keeps its state over a restart; without it, all is forgotten."
 )
@@ -118,15 +127,22 @@ def sandbox(side: str, host: str, port: int | None, url: str, data_dir: Path | N
 
 
 @click.command(short_help="Send traffic through a Sluice with both sandboxes.")
-@click.option("--url", default=GATEWAY_URL, show_default=True, envvar="SLUICE_URL", help=GATEWAY_HELP)
+@click.option("--url", default=GATEWAY_URL, show_default=True, envvar="SLUICE_GATEWAY_URL", help=GATEWAY_HELP)
+@click.option(
+    "--admin-url",
+    default=ADMIN_URL,
+    show_default=True,
+    envvar="SLUICE_URL",
+    help="URL of the gateway's admin port (SLUICE_URL).",
+)
 @click.option(
     "--increff-port", type=PORT, default=INCREFF_PORT, show_default=True, help="Port of the sandbox of Increff."
 )
-def demo(url: str, increff_port: int) -> None:
+def demo(url: str, admin_url: str, increff_port: int) -> None:
     """Send traffic through a Sluice with both sandboxes: orders that travel, stock that flows."""
     from sluice.dev.run import run_demo
 
-    sys.exit(run_demo(url=url, increff_port=increff_port))
+    sys.exit(run_demo(url=url, admin_url=admin_url, increff_port=increff_port))
 
 
 @click.command(short_help="Run a benchmark on a Kafka of its own.")

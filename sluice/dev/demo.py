@@ -52,8 +52,11 @@ PEOPLE = ("Mariam Haddad", "Omar Nasser", "Leila Farouk", "Yusuf Rahman")
 class Demo:
     """A marketplace. Its order codes are new at every start, because they begin with the time."""
 
-    def __init__(self, url: str, increff_url: str, session: aiohttp.ClientSession, chance: random.Random) -> None:
+    def __init__(
+        self, url: str, admin_url: str, increff_url: str, session: aiohttp.ClientSession, chance: random.Random
+    ) -> None:
         self._url = url.rstrip("/")
+        self._admin_url = admin_url.rstrip("/")
         self._base = load_settings().marketplace_bases[0]
         self._increff_url = increff_url.rstrip("/")
         self._session = session
@@ -167,7 +170,7 @@ class Demo:
         ends = states | {"HANDED_OVER", "DELIVERED", "CANCELLED", "REJECTED"}
         deadline = time.monotonic() + FOLLOW_S
         while time.monotonic() < deadline:
-            status, body = await self._try("GET", f"{self._url}/api/orders/{quoted(code)}?channel=demo")
+            status, body = await self._try("GET", f"{self._admin_url}/api/orders/{quoted(code)}?channel=demo")
             if status == 200 and body["state"] in ends:
                 return dict(body)
             await asyncio.sleep(POLL_S)
@@ -301,11 +304,15 @@ def _time(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-async def run(url: str = "http://127.0.0.1:8080", increff_url: str = "http://127.0.0.1:8091") -> None:
+async def run(
+    url: str = "http://127.0.0.1:8080",
+    admin_url: str = "http://127.0.0.1:8081",
+    increff_url: str = "http://127.0.0.1:8091",
+) -> None:
     """Send traffic until cancelled."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with http_sessions.session(timeout=timeout) as session:
-        demo = Demo(url, increff_url, session, random.Random())
+        demo = Demo(url, admin_url, increff_url, session, random.Random())
         try:
             await demo.run()
         finally:

@@ -61,11 +61,11 @@ def _make(side: str, state_file: Path | None, increff: IncreffOptions) -> Sandbo
     )
 
 
-def run_demo(*, url: str, increff_port: int) -> int:
+def run_demo(*, url: str, admin_url: str, increff_port: int) -> int:
     """Send demo traffic until SIGTERM or SIGINT."""
     from sluice.dev.demo import run
 
-    _until_signalled(run(url, f"http://127.0.0.1:{increff_port}"))
+    _until_signalled(run(url, admin_url, f"http://127.0.0.1:{increff_port}"))
     return 0
 
 

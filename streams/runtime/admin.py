@@ -7,13 +7,12 @@ from typing import Protocol
 
 from aiohttp import web
 
-from topics.configuration.errors import listening
+from topics.configuration.errors import ADMIN_PORT_CHOSEN_BY, listening
 from topics.configuration.settings import Settings
 from topics.http_faults import QuietRunner
 from topics.records.unreadable import UNREADABLE
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
-PORT_CHOSEN_BY = "--admin-port or SLUICE_ADMIN_PORT (the address: --admin-host or SLUICE_ADMIN_HOST)"
 SHUTDOWN_S = 0.5
 """Time for open requests at the end: probes ask again."""
 
@@ -25,7 +24,7 @@ class Exposed(Protocol):
 
 
 class Admin:
-    """Serves on `settings.admin_host:admin_port`; `port` is the port in use."""
+    """Serves on `settings.admin_host:admin_port`, without which it takes any; `port` is the port in use."""
 
     def __init__(
         self,
@@ -52,8 +51,8 @@ class Admin:
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._text)
         self._runner = QuietRunner(app, "admin port", handle_signals=False, shutdown_timeout=SHUTDOWN_S)
-        host, port = self._settings.admin_host, self._settings.admin_port
-        with listening(host, port, PORT_CHOSEN_BY):
+        host, port = self._settings.admin_host, self._settings.admin_port or 0
+        with listening(host, port, ADMIN_PORT_CHOSEN_BY):
             self.port = await self._runner.open(host, port)
 
     async def stop(self) -> None:

@@ -45,13 +45,17 @@ class Stack:
         # Tests look again and again where an order is, more often than anybody who reads the API.
         usual = {"SLUICE_PARTITIONS": str(PARTITIONS), "SLUICE_API_READS_PER_S": "1000"}
         self.environment = {**usual, **(environment or {})}
-        self.port, self.kafka_port, self.increff_port, self.marketplace_port = free_ports(4)
+        self.port, self.admin_port, self.kafka_port, self.increff_port, self.marketplace_port = free_ports(5)
         self.process: subprocess.Popen[bytes] | None = None
         self.log = data_dir.parent / f"{data_dir.name}.log"
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://127.0.0.1:{self.admin_port}"
 
     @property
     def increff(self) -> str:
@@ -66,6 +70,7 @@ class Stack:
             *(sys.executable, "-m", "sluice", "up"),
             *("--data-dir", str(self.data_dir)),
             *("--port", str(self.port)),
+            *("--admin-port", str(self.admin_port)),
             *("--kafka-port", str(self.kafka_port)),
             *("--increff-port", str(self.increff_port)),
             *("--marketplace-port", str(self.marketplace_port)),
@@ -199,7 +204,7 @@ class Stack:
         assert answer.status < 300, answer
 
     async def order(self, code: str) -> dict[str, Any]:
-        answer = await self.call("GET", f"{self.url}/api/orders/{code}", params={"channel": "demo"})
+        answer = await self.call("GET", f"{self.admin_url}/api/orders/{code}", params={"channel": "demo"})
         return answer.body if answer.status == 200 else {"state": None, "status": answer.status, "body": answer.body}
 
     async def reaches(self, code: str, state: str, timeout_s: float = 30.0) -> dict[str, Any]:

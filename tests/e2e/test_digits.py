@@ -129,7 +129,7 @@ class World:
             http_sessions.session() as session,
             session.request(
                 method,
-                self.stack.url + path,
+                (self.stack.admin_url if path.startswith("/api") else self.stack.url) + path,
                 data=raw,
                 params=query,
                 headers={**headers, "Content-Type": "application/json"},

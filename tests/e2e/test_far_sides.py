@@ -94,7 +94,7 @@ class World:
         return await self.stack.call(method, url, body=body, headers={"X-Api-Key": f"{channel}-key"}, **more)
 
     async def order(self, channel: str, code: str) -> dict[str, Any]:
-        url = f"{self.stack.url}/api/orders/{code}"
+        url = f"{self.stack.admin_url}/api/orders/{code}"
         answer = await self.stack.call("GET", url, params={"channel": channel})
         return answer.body if answer.status == 200 else {"state": None}
 

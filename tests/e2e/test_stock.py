@@ -31,7 +31,7 @@ async def sluice(stack: Stack, *arguments: str) -> str:
         capture_output=True,
         text=True,
         timeout=COMMAND_S,
-        env={**os.environ, "SLUICE_URL": stack.url},
+        env={**os.environ, "SLUICE_URL": stack.admin_url},
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -67,7 +67,7 @@ async def told(stack: Stack, location: str) -> list[dict[str, int]]:
 
 
 async def status_of(stack: Stack, location: str) -> dict[str, Any]:
-    answer = await stack.call("GET", f"{stack.url}/api/inventory/status/demo")
+    answer = await stack.call("GET", f"{stack.admin_url}/api/inventory/status/demo")
     assert answer.status == 200, answer
     (channel,) = answer.body["channels"]
     return next((one for one in channel["locations"] if one["location"] == location), {})
@@ -140,7 +140,12 @@ class Guide:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._ports = {"8080": stack.port, "8092": stack.marketplace_port, "9092": stack.kafka_port}
+        self._ports = {
+            "8080": stack.port,
+            "8081": stack.admin_port,
+            "8092": stack.marketplace_port,
+            "9092": stack.kafka_port,
+        }
 
     async def printed(self, command: str) -> str:
         for port, real in self._ports.items():
@@ -153,7 +158,7 @@ class Guide:
             ["bash", "-c", command],
             capture_output=True,
             text=True,
-            env={**os.environ, "SLUICE_URL": self._stack.url},
+            env={**os.environ, "SLUICE_URL": self._stack.admin_url},
             cwd=ROOT,
             timeout=COMMAND_S,
             check=False,
@@ -209,7 +214,7 @@ async def test_a_refused_sku_is_shown_and_reported_once_whoever_is_killed(stack:
     await give(stack, "R1", {"BAD": 1, "GOOD": 2})
 
     async def shown() -> bool:
-        answer = await stack.call("GET", f"{stack.url}/api/inventory/refused/demo/R1")
+        answer = await stack.call("GET", f"{stack.admin_url}/api/inventory/refused/demo/R1")
         return [one["channelSkuCode"] for one in answer.body.get("refused", ())] == ["BAD"]
 
     await stack.eventually(shown, "BAD is shown as refused")

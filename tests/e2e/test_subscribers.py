@@ -65,7 +65,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 async def manage(stack: Stack, method: str, path: str = "", body: Any = None) -> Any:
-    answer = await stack.call(method, f"{stack.url}/api/subscriptions{path}", body=body)
+    answer = await stack.call(method, f"{stack.admin_url}/api/subscriptions{path}", body=body)
     assert answer.status < 300, answer
     return answer.body
 
@@ -141,7 +141,7 @@ async def test_a_subscriber_is_added_gets_verified_facts_is_rotated_and_disabled
     await stack.eventually(_as_async(lambda: len(receiver.of(order)) >= 2), "what waited goes on")
     assert receiver.of(order)[1] == refused, "the body of a delivery is the same on every attempt"
     assert receiver.of(missed) == [], "what happens while it is disabled is not requested"
-    page = (await stack.call("GET", f"{stack.url}/api/orders/{missed}/events?after=1")).body
+    page = (await stack.call("GET", f"{stack.admin_url}/api/orders/{missed}/events?after=1")).body
     assert [event["data"]["sequence"] for event in page["events"]] == list(range(2, page["last"] + 1)), (
         "but can be read"
     )
@@ -168,7 +168,7 @@ async def test_the_example_is_added_from_the_command_line_and_prints_what_it_ver
     lines = example.stdout
     assert lines is not None
     url = (await asyncio.to_thread(lines.readline)).split()[0]
-    environment = {**os.environ, "SUBSCRIBER_SECRET": OWN, "SLUICE_URL": stack.url}
+    environment = {**os.environ, "SUBSCRIBER_SECRET": OWN, "SLUICE_URL": stack.admin_url}
     added = await cli(environment, "add", url, "--type", "order-*", "--secret-env", "SUBSCRIBER_SECRET")
     name = added.split(":")[0]
     assert f"{name}: active" in added
@@ -205,7 +205,7 @@ async def test_what_was_given_up_is_counted_and_sent_again_from_the_command_line
     await acknowledged(stack, order)
 
     async def redrive(*options: str) -> Any:
-        command = [sys.executable, "-m", "sluice", "redrive", "--url", stack.url, "--json"]
+        command = [sys.executable, "-m", "sluice", "redrive", "--url", stack.admin_url, "--json"]
         named = ["--destination", f"subscription:{made['id']}", *options]
         run = await asyncio.create_subprocess_exec(*command, *named, stdout=asyncio.subprocess.PIPE)
         printed, _ = await run.communicate()
@@ -240,14 +240,14 @@ async def test_what_blocks_an_order_is_shown_as_the_command_that_decides_wants_i
         return [line for line in shown if f" --order {order} " in line]
 
     async def is_blocked() -> bool:
-        shown[:] = (await sluice("subscriptions", "show", made["id"], "--url", stack.url))[1].splitlines()
+        shown[:] = (await sluice("subscriptions", "show", made["id"], "--url", stack.admin_url))[1].splitlines()
         return any(line.startswith("  blocked     ") for line in shown) and len(its_own()) == 1
 
     await stack.eventually(is_blocked, lambda: f"it is blocked, but it shows {shown}")
     (first,) = [headers["webhook-id"] for headers, raw in receiver.got if order.encode() in raw]
     receiver.status = 204
     named = its_own()[0].split("   given up ")[0].split()
-    assert await sluice("subscriptions", "skip", made["id"], *named, "--url", stack.url) == (
+    assert await sluice("subscriptions", "skip", made["id"], *named, "--url", stack.admin_url) == (
         0,
         f"skip {named[0]}: applied\n",
     )
@@ -261,7 +261,7 @@ async def test_what_blocks_an_order_is_shown_as_the_command_that_decides_wants_i
 
 
 async def test_a_redrive_of_a_destination_that_there_is_not_names_those_that_there_are(stack: Stack) -> None:
-    exit_code, told = await sluice("redrive", "--destination", "increfff", "--url", stack.url)
+    exit_code, told = await sluice("redrive", "--destination", "increfff", "--url", stack.admin_url)
     assert exit_code != 0
     assert len(told.splitlines()) == 1
     assert "increfff is no destination; name one of increff, channel:demo" in told

@@ -71,10 +71,8 @@ async def poison(bootstrap: str, held: bytes, lane: bytes) -> None:
 
 async def said(stack: Stack, role: str) -> tuple[dict[str, Any], str]:
     """What a role says at /ready, and its metrics."""
-    port = stack.port
-    if role != "gateway":
-        words = Path(f"/proc/{stack.status()['roles'][role]['pid']}/cmdline").read_bytes().split(b"\0")
-        port = int(words[words.index(b"--admin-port") + 1])
+    words = Path(f"/proc/{stack.status()['roles'][role]['pid']}/cmdline").read_bytes().split(b"\0")
+    port = int(words[words.index(b"--admin-port") + 1])
     ready = await stack.call("GET", f"http://127.0.0.1:{port}/ready")
     assert ready.status == 200, (role, ready)
     metrics = await stack.call("GET", f"http://127.0.0.1:{port}/metrics")

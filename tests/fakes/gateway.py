@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.typedefs import StrOrURL
 from aiohttp.web import Application, Request
 
-from gateway.app import make_app
+from gateway.app import make_apps
 from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
@@ -186,9 +188,36 @@ def channels_with(**changes: Any) -> Channels:
     return parse_channels(data, where="test")
 
 
+class Client(TestClient[Request, Application]):
+    """A client of both ports of a gateway: it asks each for what is its own."""
+
+    admin: TestClient[Request, Application]
+
+    def app_of(self, path: str) -> Application:
+        """The application that takes a path."""
+        app = (self.admin if is_of_admin_port(path) else self).app
+        assert app is not None
+        return app
+
+    def admin_url(self) -> str:
+        return str(self.admin.make_url("/"))
+
+    async def _request(self, method: str, path: StrOrURL, **options: Any) -> ClientResponse:
+        if is_of_admin_port(str(path)):
+            return await self.admin.request(method, path, **options)
+        return await super()._request(method, path, **options)
+
+
+def is_of_admin_port(path: str) -> bool:
+    """Whether a path, in any spelling, is one that the admin port alone takes."""
+    return path.lstrip("/").startswith(("api/", "metrics"))
+
+
 @dataclass
 class Gateway:
-    client: TestClient[Request, Application]
+    """`client`: of both ports."""
+
+    client: Client
     kafka: FakeKafka
     stock: FakeStock
     endpoints: FakeEndpoints
@@ -230,9 +259,10 @@ async def gateway(
         siblings=siblings,
         journal=journal_reader(loaded),
     )
-    app = make_app(loaded, channels or channels_with(), dependencies)
+    apps = make_apps(loaded, channels or channels_with(), dependencies)
     await siblings.start()
-    async with TestClient(TestServer(app)) as client:
+    async with TestClient(TestServer(apps.admin)) as admin, Client(TestServer(apps.gateway)) as client:
+        client.admin = admin
         yield Gateway(client, kafka, stock, endpoints, facts, dead, metrics, log, actions, loaded)
         access_log.flush()
     await siblings.stop()

@@ -12,10 +12,10 @@ import orjson
 from aiohttp import web
 
 from gateway.admission.calls import Calls
-from gateway.admission.door import Door
+from gateway.admission.door import AdminDoor, Door
 from gateway.admission.limiter import Limiter
 from gateway.admission.overload import Overload
-from gateway.app import ACCESS, make_app
+from gateway.app import make_apps
 from gateway.connections.limits import Limits
 from gateway.connections.server import ConnectionRunner
 from gateway.dependencies import Dependencies
@@ -83,10 +83,11 @@ class Served:
     overload: Overload
     log: list[bytes]
     address: tuple[str, int]
+    admin_address: tuple[str, int]
     callers: list[Caller] = field(default_factory=list)
 
-    async def caller(self, *sent: bytes) -> Caller:
-        reader, writer = await asyncio.open_connection(*self.address)
+    async def caller(self, *sent: bytes, admin: bool = False) -> Caller:
+        reader, writer = await asyncio.open_connection(*(self.admin_address if admin else self.address))
         self.callers.append(Caller(reader, writer))
         return self.callers[-1].send(*sent)
 
@@ -114,14 +115,15 @@ async def served(limit: int, **more: Any) -> AsyncIterator[Served]:
         journal=journal_reader(load_settings()),
     )
     overload = Overload(calls, metrics, access_log)
-    app = make_app(load_settings(api_open=True), channels, dependencies, calls)
-    runner = ConnectionRunner(
-        app, Limits(connections_max=1_000), admission=Door(calls, app[ACCESS].claimed), shutdown_timeout=0.1
-    )
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    apps = make_apps(load_settings(api_open=True), channels, dependencies, calls)
+    limits = Limits(connections_max=1_000)
+    runner = ConnectionRunner(apps.gateway, limits, admission=Door(calls, apps.access.claimed), shutdown_timeout=0.1)
+    admin = ConnectionRunner(apps.admin, limits, admission=AdminDoor(calls), shutdown_timeout=0.1)
+    for one in (runner, admin):
+        await one.setup()
+        await web.TCPSite(one, "127.0.0.1", 0).start()
     overload.start()
-    at = Served(calls, kafka, metrics, overload, log, runner.addresses[0][:2])
+    at = Served(calls, kafka, metrics, overload, log, runner.addresses[0][:2], admin.addresses[0][:2])
     try:
         yield at
     finally:
@@ -130,6 +132,7 @@ async def served(limit: int, **more: Any) -> AsyncIterator[Served]:
         for caller in at.callers:
             caller.writer.close()
         await runner.cleanup()
+        await admin.cleanup()
         access_log.flush()
 
 

@@ -78,6 +78,7 @@ async def gateway(settings: Settings, directory: Path, name: str) -> AsyncIterat
         "SLUICE_TOPIC_PREFIX": settings.topic_prefix,
         "SLUICE_PARTITIONS": str(settings.partitions),
         "SLUICE_GATEWAY_PORT": str(port),
+        "SLUICE_ADMIN_PORT": "0",
         "SLUICE_STATE_DIR": str(directory / name),
     }
     with (directory / f"{name}.log").open("ab") as log:

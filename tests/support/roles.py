@@ -31,6 +31,8 @@ def crash_environment(armed: Path, points: ModuleType = crash_points) -> dict[st
 class RoleProcess:
     """`sluice run NAME` with the channels of `directory`/channels.toml; its log and state stay there from run to run.
 
+    `admin_url`: of its admin port. `url`: of a gateway's port for marketplaces; of another role the same.
+
     `instance` tells workers of one role apart; `environment` is added to this process's own; `files`: how many it may
     open.
     """
@@ -53,7 +55,7 @@ class RoleProcess:
         self._files_max = files
         self._files = name if instance == "0" else f"{name}-{instance}"
         self._process: asyncio.subprocess.Process | None = None
-        self.url = ""
+        self.url = self.admin_url = ""
 
     async def begin(self, ready_s: float = READY_S) -> None:
         """Returns when it is ready. Raises AssertionError when it is not within `ready_s`."""
@@ -66,15 +68,16 @@ class RoleProcess:
 
     async def start(self) -> None:
         """Returns at once: it may end before it is ready."""
-        [port] = free_ports(1)
-        self.url = f"http://127.0.0.1:{port}"
+        port, admin = free_ports(2)
+        self.admin_url = f"http://127.0.0.1:{admin}"
+        self.url = f"http://127.0.0.1:{port}" if self._name == "gateway" else self.admin_url
         env = os.environ | {
             "SLUICE_KAFKA": self._settings.kafka,
             "SLUICE_TOPIC_PREFIX": self._settings.topic_prefix,
             "SLUICE_PARTITIONS": str(self._settings.partitions),
             "SLUICE_CHANNELS_FILE": str(self._directory / "channels.toml"),
             "SLUICE_STATE_DIR": str(self._directory / f"state-{self._files}"),
-            "SLUICE_ADMIN_PORT": str(port),
+            "SLUICE_ADMIN_PORT": str(admin),
             "SLUICE_GATEWAY_PORT": str(port),
             "SLUICE_INSTANCE": self._instance,
             **self._environment,

@@ -291,16 +291,13 @@ PROBES: tuple[Route, ...] = (
         "Whether this gateway can accept calls",
         answers={200: "It can accept", 503: "It cannot; `reason` says why"},
     ),
-    _probe(
-        "GET metrics",
-        "metrics",
-        "Prometheus metrics",
-        answers={
-            200: "Text exposition format",
-            404: "Several gateways share this port: each has its metrics on an admin port of its own",
-        },
-    ),
     _probe("GET openapi.json", "openapi", "This document", answers={200: "OpenAPI 3.1"}),
     _probe("GET asyncapi.json", "asyncapi", "Every Kafka topic and what it carries", answers={200: "AsyncAPI 3.0"}),
 )
-"""Calls about the gateway itself. They need no token, and are neither counted nor logged."""
+"""Calls about the gateway itself, on both of its ports. They need no token, and are neither counted nor logged."""
+
+ADMIN_PROBES: tuple[Route, ...] = (
+    *PROBES,
+    _probe("GET metrics", "metrics", "Prometheus metrics", answers={200: "Text exposition format"}),
+)
+"""Those of the admin port."""

@@ -18,6 +18,9 @@ _WITH_VALUE = frozenset(
 """Problems whose text names the value: of numbers, flags and words of a list, which are never secret."""
 
 
+ADMIN_PORT_CHOSEN_BY = "--admin-port or SLUICE_ADMIN_PORT (the address: --admin-host or SLUICE_ADMIN_HOST)"
+
+
 class ConfigurationError(ValueError):
     """The configuration cannot be used. The message names the file or variable, the key and what was expected."""
 

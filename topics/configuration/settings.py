@@ -54,6 +54,9 @@ AUTH_FAILURES_PER_MINUTE = 10.0
 GATEWAYS_MAX = 16
 """Gateway processes on one port: as many as `replies` has partitions, so that each reads one of its own."""
 PORT_MAX = 65_535
+GATEWAY_ADMIN_PORT = 8081
+"""The admin port of gateway 0 where none is given: known, because commands and scrapers look for it without being told,
+and beside the port of marketplaces, so that people find it. Gateway 1 of the same machine has the next one."""
 """The largest port of TCP. A larger number would be cut to 16 bits, and another port listened on."""
 
 JOURNAL_DAYS = 365
@@ -260,9 +263,15 @@ class Settings(BaseSettings):
     subscriber_http: bool = Field(default=False, description="whether a subscriber's URL may be `http://`")
     admin_host: str = Field(
         default="127.0.0.1",
-        description="address on which a streams role, and each of several gateways, answers /live, /ready and /metrics",
+        description="address on which a role answers /live, /ready and /metrics, and a gateway also /api",
     )
-    admin_port: int = Field(default=0, ge=0, le=PORT_MAX, description="port on which it does; 0: any free port")
+    admin_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=PORT_MAX,
+        description="port on which it does; 0: any free port. When unset, a gateway takes 8081 plus its number, where "
+        "commands look for it, and other roles any free port",
+    )
     instance: str = Field(
         default="0", min_length=1, description="name of this worker, unique in its role and the same after a restart"
     )
@@ -342,6 +351,11 @@ class Settings(BaseSettings):
     def _are_bases(cls, text: str) -> str:
         parse_bases(text)
         return text
+
+    @property
+    def gateway_admin_port(self) -> int:
+        """The admin port of this gateway; 0: any free port."""
+        return GATEWAY_ADMIN_PORT + self.gateway_number if self.admin_port is None else self.admin_port
 
     @property
     def marketplace_bases(self) -> tuple[str, ...]:

@@ -11,15 +11,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from topics.api.route import Route
-from topics.api.routes import PROBES, ROUTES, full_paths
+from topics.api.routes import ADMIN_PROBES, ROUTES, full_paths
 from topics.api.subscribers import SubscriptionDocument
+from topics.configuration.settings import GATEWAY_ADMIN_PORT
 from topics.contract.definition import Direction, Mode, Touchpoint
 from topics.contract.models.errors import ChannelError, IncreffError, Problem
 from topics.contract.models.inventory import LocationWiseAtpAnswer, SearchInventoryAnswer, SearchSkuAnswer
 from topics.contract.sample_files import Sample, sample
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.documents.json_schema import Untitled
-from topics.paths.bases import MARKETPLACE_BASES
+from topics.paths.bases import API_BASE, MARKETPLACE_BASES, METRICS_PATH
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -92,6 +93,23 @@ _FROM_MARKETPLACE: list[Schema] = [
 ]
 
 
+_ADMIN_SERVERS: list[Schema] = [
+    {
+        "url": "http://{host}:{port}",
+        "description": "The gateway's admin port",
+        "variables": {
+            "host": {"default": "127.0.0.1", "description": "SLUICE_ADMIN_HOST"},
+            "port": {"default": str(GATEWAY_ADMIN_PORT), "description": "SLUICE_ADMIN_PORT"},
+        },
+    }
+]
+
+
+def is_of_admin_port(path: str) -> bool:
+    """Whether the admin port alone takes a path of the document."""
+    return path.startswith(f"{API_BASE}/") or path == METRICS_PATH
+
+
 @cache
 def document(bases: tuple[str, ...] = MARKETPLACE_BASES) -> dict[str, Any]:
     """The whole document. Each call returns the same object, which must not be changed. `bases`: the paths below which
@@ -105,8 +123,12 @@ def document(bases: tuple[str, ...] = MARKETPLACE_BASES) -> dict[str, Any]:
             paths.setdefault(path, {})[touchpoint.method.lower()] = {**operation, **former}
     for route in ROUTES:
         paths.setdefault(route.pattern.template, {})[route.method.lower()] = _api_operation(route, names)
-    for probe in PROBES:
+    for probe in ADMIN_PROBES:
         paths[probe.path] = {"get": _probe(probe, names)}
+    for path, operations in paths.items():
+        if is_of_admin_port(path):
+            for operation in operations.values():
+                operation["servers"] = _ADMIN_SERVERS
     return {
         "openapi": "3.1.0",
         "info": {

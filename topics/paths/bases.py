@@ -8,6 +8,7 @@ CHANNELS_BASE = "/channels"
 INCREFF_BASE = f"{CHANNELS_BASE}/{{channel}}"
 """Increff's calls to a channel."""
 API_BASE = "/api"
+METRICS_PATH = "/metrics"
 MARKETPLACE_BASES = ("/assure-magic2", "/assuremagic2")
 """Increff's own context paths, of which tenants have one or the other (contract 0.2): a marketplace changes only the
 host."""

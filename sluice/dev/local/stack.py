@@ -60,6 +60,7 @@ class UpOptions:
     data_dir: Path
     demo: bool
     port: int
+    admin_port: int
     gateways: int
     kafka_port: int
     kafka: str | None
@@ -74,6 +75,10 @@ class UpOptions:
     @property
     def url(self) -> str:
         return _url(self.port)
+
+    @property
+    def admin_url(self) -> str:
+        return _url(self.admin_port)
 
     @property
     def status(self) -> Path:
@@ -99,9 +104,8 @@ def make_units(options: UpOptions) -> tuple[list[Unit], list[TableRow]]:
     channels = load_channels(options.channels, default=demo_channels()).channels
     doors = " ".join(f"/channels/{name}" for name in channels)
     bases = " ".join(base or "/" for base in load_settings().marketplace_bases)
-    api = "" if roles.takes_api_calls else "   /api: closed, set SLUICE_API_TOKEN"
     lines = [
-        TableRow("gateway", options.url, f"marketplaces: {bases}   Increff: {doors}   /openapi.json{api}"),
+        TableRow("gateway", options.url, f"marketplaces: {bases}   Increff: {doors}   /openapi.json"),
         *gateway_rows,
         TableRow("modules", "compiled" if FORM.compiled else "interpreted", FORM.why),
         TableRow("kafka", options.bootstrap, "elsewhere" if options.kafka else f"Apache Kafka {KAFKA_VERSION}"),
@@ -135,16 +139,18 @@ class _Roles:
         return has_token(self._environment) or OPEN in self._environment
 
     def gateways(self) -> tuple[list[Unit], list[TableRow]]:
-        """One gateway, or several on its port, each with its probes and metrics on a port of its own."""
+        """One gateway, or several on its port, each with an admin port of its own: the first one has that of the
+        options, where commands look for it."""
         port, count = self._options.port, self._options.gateways
-        if count == 1:  # said outright, so that SLUICE_GATEWAYS and its kin do not count beside the option
-            return [self.unit("gateway", ["--port", str(port), "--gateways", "1", "--number", "0"], port)], []
         units, rows = [], []
-        for number, admin in enumerate(free_ports(count)):
-            name = gateway_name(number)
+        for number, admin in enumerate([self._options.admin_port, *free_ports(count - 1)]):
+            name, row = ("gateway", "admin") if count == 1 else (gateway_name(number), gateway_name(number))
+            # The count is said outright, so that SLUICE_GATEWAYS and its kin do not count beside the option.
             place = ["--port", str(port), "--gateways", str(count), "--number", str(number)]
-            units.append(self.unit(name, [*place, "--admin-port", str(admin)], admin, role="gateway"))
-            rows.append(TableRow(name, _url(admin), "/ready   /metrics"))
+            asked = port if count == 1 else admin
+            units.append(self.unit(name, [*place, "--admin-port", str(admin)], asked, role="gateway"))
+            api = "/api" if self.takes_api_calls else "/api: closed, set SLUICE_API_TOKEN"
+            rows.append(TableRow(row, _url(admin), f"/ready   /metrics   {api}"))
         return units, rows
 
     def unit(self, name: str, arguments: list[str], port: int, role: str = "") -> Unit:
@@ -161,8 +167,9 @@ class _Roles:
         return Unit(name, self._starter(name, command), _http(port, "/_sandbox/ready"))
 
     def demo(self) -> Unit:
+        urls = ["--url", self._options.url, "--admin-url", self._options.admin_url]
         ports = ["--increff-port", str(self._options.increff_port)]
-        return Unit("demo", self._starter("demo", ["demo", "--url", self._options.url, *ports]), _always, last=True)
+        return Unit("demo", self._starter("demo", ["demo", *urls, *ports]), _always, last=True)
 
     def _starter(self, name: str, arguments: list[str]) -> Callable[[], subprocess.Popen[bytes]]:
         def start() -> subprocess.Popen[bytes]:
@@ -205,7 +212,7 @@ async def check_surroundings(options: UpOptions) -> None:
         raise StartError(f"--gateways {options.gateways}: at most {GATEWAYS_MAX} share a port, {why}")
     if options.gateways > 1 and sys.platform != "linux":
         raise StartError("--gateways: several gateways share a port only on Linux")
-    wanted = {"--port": options.port}
+    wanted = {"--port": options.port, "--admin-port": options.admin_port}
     if options.kafka is None:
         find_java()
         wanted["--kafka-port"] = options.kafka_port

@@ -193,7 +193,7 @@ async def test_an_order_met_midway_is_taken_on_where_the_channel_wants_it(
 
     async def document() -> dict[str, Any]:
         params = {"channel": CUTOVER}
-        body: dict[str, Any] = (await stack.call("GET", f"{stack.url}/api/orders/{order}", params=params)).body
+        body: dict[str, Any] = (await stack.call("GET", f"{stack.admin_url}/api/orders/{order}", params=params)).body
         return body
 
     found = await document()

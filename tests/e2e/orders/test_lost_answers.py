@@ -66,7 +66,7 @@ async def test_a_return_whose_answer_was_lost_is_taken(stack: Stack, code: Code)
     assert (await stack.as_marketplace("POST", "/return/return-orders", return_of(code(), returned, 1))).status == 200
 
     async def taken() -> bool:
-        return bool((await stack.call("GET", f"{stack.url}/api/returns/{returned}")).body["state"] == "SUBMITTED")
+        return bool((await stack.call("GET", f"{stack.admin_url}/api/returns/{returned}")).body["state"] == "SUBMITTED")
 
     await stack.eventually(taken, "the return is taken")
 

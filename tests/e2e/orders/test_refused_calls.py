@@ -20,7 +20,7 @@ async def refused_calls(stack: Stack, code: str, kind: str = "orders", *, calls:
     found: list[Answer] = []
 
     async def known() -> bool:
-        found[:] = [await stack.call("GET", f"{stack.url}/api/{kind}/{code}", params={"channel": "demo"})]
+        found[:] = [await stack.call("GET", f"{stack.admin_url}/api/{kind}/{code}", params={"channel": "demo"})]
         return sum(int(call["count"]) for call in found[0].body.get("refusedCalls") or ()) >= calls
 
     await stack.eventually(known, lambda: f"{calls} refused calls of {code}, but there is {found}")
@@ -65,7 +65,7 @@ async def test_an_order_whose_create_was_refused_says_so_and_goes_on_as_any_othe
     ] * 3
     assert call["eventId"] == lines[-1]["event_id"]
 
-    exit_code, said = await command("order", order, "--url", stack.url)
+    exit_code, said = await command("order", order, "--url", stack.admin_url)
     assert exit_code == 1
     assert f"no order or return {order}" in said
     assert "create-outward-order of 127.0.0.1: 400 BAD_DATA" in said
@@ -85,7 +85,7 @@ async def test_an_order_whose_create_was_refused_says_so_and_goes_on_as_any_othe
         ("create-outward-order", 400, "CONFLICT"),
     ]
     assert calls[-1]["reason"] == changed.body["message"]
-    exit_code, said = await command("order", order, "--url", stack.url)
+    exit_code, said = await command("order", order, "--url", stack.admin_url)
     assert exit_code == 0
     assert "Refused calls" in said
     assert "400 CONFLICT" in said
@@ -120,7 +120,7 @@ async def test_a_stranger_leaves_no_trace_at_an_order(stack: Stack, code: Code) 
     assert (await stack.as_marketplace("POST", "/orders/outward", body, headers=wrong)).status == 401
     await stack.as_marketplace("POST", "/orders/outward", create_order(other, onHold="perhaps"))
     await refused_calls(stack, other)
-    answer = await stack.call("GET", f"{stack.url}/api/orders/{order}", params={"channel": "demo"})
+    answer = await stack.call("GET", f"{stack.admin_url}/api/orders/{order}", params={"channel": "demo"})
     assert (answer.status, "refusedCalls" in answer.body) == (404, False)
     assert log_lines(stack, order) == []
 

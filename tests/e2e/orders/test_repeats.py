@@ -111,7 +111,7 @@ async def sluice(stack: Stack, *arguments: str) -> tuple[int, str]:
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "SLUICE_URL": stack.url},
+        env={**os.environ, "SLUICE_URL": stack.admin_url},
     )
     output, _ = await process.communicate()
     return process.returncode or 0, output.decode()

@@ -54,7 +54,7 @@ async def test_a_return_travels_both_ways_and_never_brings_back_more_than_left(
         return await stack.as_marketplace("POST", "/return/return-orders", body)
 
     async def told() -> Any:
-        return (await stack.call("GET", f"{stack.url}/api/returns/{returned}")).body
+        return (await stack.call("GET", f"{stack.admin_url}/api/returns/{returned}")).body
 
     assert (await stack.as_marketplace("POST", "/orders/outward", create_order(order))).status == 200
     early = await create(return_of(order, returned, 1))
@@ -142,5 +142,5 @@ async def test_a_return_of_an_order_that_sluice_does_not_know_goes_on(stack: Sta
         return bool(await stack.seen("increff", "create-return-order", returned))
 
     await stack.eventually(arrived, "the return at Increff")
-    document = (await stack.call("GET", f"{stack.url}/api/returns/{returned}")).body
+    document = (await stack.call("GET", f"{stack.admin_url}/api/returns/{returned}")).body
     assert document["forwardKnown"] is False

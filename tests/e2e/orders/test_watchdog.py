@@ -93,7 +93,7 @@ async def test_an_order_gets_stuck_over_a_restart_and_moves_on(
     await stuck_in(stack, order, "acknowledge")
     shown = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "sluice", "order", order, "--url", stack.url],
+        [sys.executable, "-m", "sluice", "order", order, "--url", stack.admin_url],
         capture_output=True,
         text=True,
         check=True,

@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 import orjson
-import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from gateway.app import serve
@@ -78,6 +77,7 @@ class Orders:
 class Running:
     session: aiohttp.ClientSession
     url: str
+    admin_url: str
     settings: Settings
     orders: Orders
 
@@ -91,7 +91,8 @@ class Running:
             return response.status, orjson.loads(raw) if raw else None, dict(response.headers)
 
     async def get(self, path: str) -> tuple[int, Any]:
-        async with self.session.get(self.url + path) as response:
+        url = self.admin_url if path.startswith("/api") else self.url
+        async with self.session.get(url + path) as response:
             return response.status, await response.json(content_type=None)
 
     async def ready(self) -> bool:
@@ -103,9 +104,10 @@ async def running(
     kafka: str, prefix: str, decide: Decide = applied, *, with_kafka: bool = True, **changes: Any
 ) -> AsyncIterator[Running]:
     """A gateway and its orders role; without Kafka only the gateway, and nothing is waited for."""
-    (port,) = free_ports(1)
+    port, admin = free_ports(2)
+    ports = {"gateway_port": port, "admin_port": admin}
     settings = load_settings(
-        kafka=kafka, topic_prefix=prefix, gateway_port=port, partitions=2, log_level="warning", api_open=True, **changes
+        kafka=kafka, topic_prefix=prefix, partitions=2, log_level="warning", api_open=True, **ports, **changes
     )
     orders = Orders(settings, decide)
     async with AsyncExitStack() as stack:
@@ -115,7 +117,7 @@ async def running(
             stack.push_async_callback(_ended, role)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         await serve(settings, parse_channels(demo_channels(), where="test"), stack)
-        at = Running(session, f"http://127.0.0.1:{port}", settings, orders)
+        at = Running(session, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", settings, orders)
         if with_kafka:
             await eventually(at.ready, what="the gateway is ready")
         yield at
@@ -293,7 +295,7 @@ async def test_what_waits_when_the_gateway_stops_is_answered(kafka: Kafka, prefi
             )
 
             async def waits() -> bool:
-                async with at.session.get(f"{at.url}/metrics") as response:
+                async with at.session.get(f"{at.admin_url}/metrics") as response:
                     return b"sluice_gateway_waiters 1.0" in await response.read()
 
             await eventually(waits)
@@ -302,8 +304,11 @@ async def test_what_waits_when_the_gateway_stops_is_answered(kafka: Kafka, prefi
         assert "Sluice-Position" in response.headers
 
 
-@pytest.mark.parametrize("path", ["/live", "/ready", "/metrics", "/openapi.json", "/asyncapi.json"])
-async def test_operations(kafka: Kafka, prefix: str, path: str) -> None:
-    async with running(kafka.bootstrap, prefix) as at, at.session.get(at.url + path) as response:
-        assert response.status == 200
-        assert await response.read()
+async def test_operations(kafka: Kafka, prefix: str) -> None:
+    async with running(kafka.bootstrap, prefix) as at:
+        for path in ("/live", "/ready", "/metrics", "/openapi.json", "/asyncapi.json", "/api/redrives"):
+            async with at.session.get(at.admin_url + path) as response:
+                assert response.status == 200
+                assert await response.read()
+            async with at.session.get(at.url + path) as response:
+                assert response.status == (404 if path in ("/metrics", "/api/redrives") else 200)

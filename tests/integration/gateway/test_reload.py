@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +49,13 @@ class Directory:
 
 
 class Calls:
-    def __init__(self, session: aiohttp.ClientSession, url: Callable[[], str]) -> None:
+    def __init__(self, session: aiohttp.ClientSession, role: RoleProcess) -> None:
         self._session = session
-        self._url = url
+        self._role = role
 
     async def status(self, method: str, path: str, **headers: str) -> int:
-        async with self._session.request(method, self._url() + path, json={}, headers=headers) as answer:
+        url = self._role.admin_url if path.startswith("/api") else self._role.url
+        async with self._session.request(method, url + path, json={}, headers=headers) as answer:
             return answer.status
 
     async def marketplace(self, password: str) -> int:
@@ -84,7 +84,7 @@ async def test_a_gateway_takes_new_credentials_over_and_keeps_the_old_ones_when_
     gateway = RoleProcess("gateway", settings, tmp_path, environment=tokens)
     await gateway.begin()
     session = http_sessions.session()
-    calls = Calls(session, lambda: gateway.url)
+    calls = Calls(session, gateway)
 
     def says(text: str) -> Any:
         async def said() -> bool:

@@ -43,9 +43,10 @@ SKUS = 30_000
 
 
 class Caller:
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, port: int, admin_port: int) -> None:
         self._session = session
-        self._url = url
+        self._url = f"http://127.0.0.1:{port}"
+        self._admin_url = f"http://127.0.0.1:{admin_port}"
 
     async def update(self, quantities: dict[str, int]) -> None:
         items = [{"channelSkuCode": sku, "quantity": quantity} for sku, quantity in quantities.items()]
@@ -56,7 +57,7 @@ class Caller:
 
     async def load(self, body: Any) -> tuple[int, dict[str, Any]]:
         headers = {"Content-Type": "application/x-ndjson"}
-        async with self._session.put(f"{self._url}{PATH}?complete=true", data=body, headers=headers) as answer:
+        async with self._session.put(f"{self._admin_url}{PATH}?complete=true", data=body, headers=headers) as answer:
             return answer.status, await answer.json()
 
     async def is_ready(self) -> bool:
@@ -64,7 +65,7 @@ class Caller:
             return answer.status == 200
 
     async def newest(self) -> dict[str, Any]:
-        async with self._session.get(self._url + PATH) as answer:
+        async with self._session.get(self._admin_url + PATH) as answer:
             told: dict[str, Any] = await answer.json()
             newest: dict[str, Any] = told["snapshots"][0] if answer.status == 200 else {}
             return newest
@@ -77,12 +78,13 @@ def line(sku: str, quantity: int) -> bytes:
 async def test_a_snapshot_survives_its_worker_and_loses_to_what_is_newer(
     kafka: Kafka, prefix: str, tmp_path: Path
 ) -> None:
-    (port,) = free_ports(1)
+    port, admin = free_ports(2)
     settings = load_settings(
         kafka=kafka.bootstrap,
         topic_prefix=prefix,
         partitions=2,
         gateway_port=port,
+        admin_port=admin,
         api_open=True,
         api_reads_per_s=1_000,  # it looks again and again how far the upload is
     )
@@ -95,7 +97,7 @@ async def test_a_snapshot_survives_its_worker_and_loses_to_what_is_newer(
         stack.push_async_callback(worker.end, signal.SIGKILL)
         await worker.begin()
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        caller = Caller(session, f"http://127.0.0.1:{port}")
+        caller = Caller(session, port, admin)
         await caller.update({"absent": 5, "equal": 6, "newer": 7, "S1": 1})
         half = asyncio.Event()
 
@@ -127,10 +129,9 @@ async def test_an_upload_that_is_open_when_the_gateway_stops_is_aborted(
     kafka: Kafka, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.app.STOP_S", 0.2)
-    first, second = free_ports(2)
-    settings = load_settings(
-        kafka=kafka.bootstrap, topic_prefix=prefix, partitions=2, gateway_port=first, api_open=True
-    )
+    first, first_admin, second, second_admin = free_ports(4)
+    ports = {"gateway_port": first, "admin_port": first_admin}
+    settings = load_settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=2, api_open=True, **ports)
     (tmp_path / "channels.toml").write_text(CHANNELS)
     channels = load_channels(tmp_path / "channels.toml")
     await create(settings, channels)
@@ -139,7 +140,7 @@ async def test_an_upload_that_is_open_when_the_gateway_stops_is_aborted(
         stack.push_async_callback(worker.end, signal.SIGKILL)
         await worker.begin()
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        caller = Caller(session, f"http://127.0.0.1:{first}")
+        caller = Caller(session, first, first_admin)
 
         async def body() -> AsyncIterator[bytes]:
             for number in range(SKUS):
@@ -152,8 +153,8 @@ async def test_an_upload_that_is_open_when_the_gateway_stops_is_aborted(
             loading = asyncio.create_task(caller.load(body()))
             await eventually(lambda: received(caller, 5_000))
         assert (await loading)[0] == 503
-        await serve(settings.model_copy(update={"gateway_port": second}), channels, stack)
-        other = Caller(session, f"http://127.0.0.1:{second}")
+        await serve(settings.model_copy(update={"gateway_port": second, "admin_port": second_admin}), channels, stack)
+        other = Caller(session, second, second_admin)
 
         async def is_aborted() -> bool:
             found = await other.newest()

@@ -66,9 +66,12 @@ async def test_the_living_worker_is_left_alone(kafka: Kafka, prefix: str, tmp_pa
         await living.end(signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("role", "option"), [("gateway", "--port"), ("orders", "--admin-port")])
+@pytest.mark.parametrize(
+    ("role", "option", "more"),
+    [("gateway", "--port", ["--admin-port", "0"]), ("gateway", "--admin-port", []), ("orders", "--admin-port", [])],
+)
 async def test_a_port_in_use_is_said_without_a_traceback(
-    role: str, option: str, kafka: Kafka, prefix: str, tmp_path: Path
+    role: str, option: str, more: list[str], kafka: Kafka, prefix: str, tmp_path: Path
 ) -> None:
     await admin.create(load_settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=1))
     (tmp_path / "channels.toml").write_text(CHANNELS)
@@ -80,7 +83,7 @@ async def test_a_port_in_use_is_said_without_a_traceback(
     }
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        code, said = await _typed(tmp_path, environment, "run", role, option, port)
+        code, said = await _typed(tmp_path, environment, "run", role, option, port, *more)
     assert code == 2, said
     assert f"Error: port {port} is in use by another program: end it, or choose another port with {option} or" in said
     assert "Traceback" not in said

@@ -14,6 +14,7 @@ from aiohttp import web
 from gateway.connections.limits import Limits
 from gateway.connections.server import ConnectionRunner
 from gateway.http.metrics import Metrics
+from tests.fakes.gateway import Gateway, is_of_admin_port
 
 WAIT_S = 20
 
@@ -73,6 +74,27 @@ async def listening(app: web.Application, metrics: Metrics | None = None) -> Asy
             yield client
     finally:
         await runner.finish(0.5, lambda: None, 0.1)
+
+
+class PortsClient(RawClient):
+    """A connection to a gateway's port for marketplaces, and one to its admin port, for calls of operators."""
+
+    def __init__(self, gateway: RawClient, admin: RawClient) -> None:
+        super().__init__(gateway.reader, gateway.writer)
+        self.admin = admin
+
+    async def send(self, raw: bytes) -> RawAnswer:
+        target = raw.partition(b" ")[2].partition(b" ")[0].decode("latin-1")
+        return await (self.admin.send(raw) if is_of_admin_port(target) else super().send(raw))
+
+
+@asynccontextmanager
+async def both_ports(at: Gateway) -> AsyncIterator[PortsClient]:
+    async with (
+        listening(at.client.app_of("/"), at.metrics) as gateway,
+        listening(at.client.app_of("/api/")) as admin,
+    ):
+        yield PortsClient(gateway, admin)
 
 
 @dataclass

@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "docker-compose.yml"
 CHART = ROOT / "helm" / "sluice"
 DEPLOYMENT = [ROOT / "Dockerfile", COMPOSE, *sorted(CHART.rglob("*.yaml"))]
-NOT_SETTINGS = {"SLUICE_CHANNELS", "SLUICE_ENV_FILE", "SLUICE_COMPILED"}
-"""Read by docker compose itself: which file to mount. Read before any setting: the form of the modules."""
+NOT_SETTINGS = {"SLUICE_CHANNELS", "SLUICE_ENV_FILE", "SLUICE_COMPILED", "SLUICE_URL"}
+"""Read by docker compose itself: which file to mount. Read before any setting: the form of the modules. Read by
+commands: where the gateway is."""
 ROLES = ("gateway", "orders", "delivery", "inventory", "journal")
 
 

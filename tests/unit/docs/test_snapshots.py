@@ -34,12 +34,12 @@ async def test_the_command_prints_what_the_guide_shows(tmp_path: Path, monkeypat
     path = "/api/inventory/snapshots/demo/DXB-WH-01"
     async with stage() as here:
         await here.put(lines({"BELT-BRN-L": 4}), {"Content-Type": "application/x-ndjson"}, path=path)
-        where = ["--url", str(here.gateway.client.make_url("/"))]
+        where = ["--url", here.gateway.client.admin_url()]
         done = await asyncio.to_thread(CliRunner().invoke, main, [*command.split(), *where])
         assert masked(done.stderr + done.stdout) == masked("\n".join(said))
         assert done.exit_code == 1
         (answered,) = re.findall(r"curl -T stock.csv -H '(.*?)' '(.*?)'", GUIDE)
-        status, _ = await here.put(file.encode(), dict([answered[0].split(": ")]), path=answered[1].split(":8080")[1])
+        status, _ = await here.put(file.encode(), dict([answered[0].split(": ")]), path=answered[1].split(":8081")[1])
         assert status == 200
 
 

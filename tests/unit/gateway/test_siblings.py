@@ -10,11 +10,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 from gateway.http.metrics import Metrics
-from gateway.http.probes import AdminPort, Probes
 from gateway.kafka.replies import ReplyReader
 from gateway.siblings import Siblings
 from sluice.dev.local.ports import free_ports
-from tests.fakes.gateway import Gateway, gateway
+from tests.fakes.gateway import MARKETPLACE, Gateway, gateway
 from tests.support.eventually import eventually
 from tests.unit.gateway.api.test_redrives import died, request
 from topics import http_sessions
@@ -147,23 +146,21 @@ async def test_a_process_of_another_user_is_not_asked(
     assert (await both[1].client.get(f"{REDRIVES}/{begun['id']}")).status == 503
 
 
-async def test_metrics_are_on_a_port_of_each_process(both: tuple[Gateway, Gateway]) -> None:
-    shared = await both[0].client.get("/metrics")
-    assert shared.status == 404
-    assert "SLUICE_ADMIN_PORT" in await shared.text()
-    reason: list[str | None] = ["not connected to Kafka yet"]
-    admin = AdminPort(load_settings(admin_port=0), Probes(lambda: reason[0], both[0].metrics))
-    await admin.start()
-    url = f"http://127.0.0.1:{admin.port}"
-    async with http_sessions.session() as session:
+async def test_metrics_and_the_api_are_unknown_on_the_port_of_marketplaces() -> None:
+    async with gateway() as at, http_sessions.session() as session:
+        for path in ("/metrics", "/api/redrives", "/api/orders/O-1"):
+            async with session.get(at.client.make_url(path)) as refused:
+                assert (refused.status, "SLUICE_ADMIN_PORT" in await refused.text()) == (404, True)
+            assert (await at.client.get(path)).status != 404
+        for path in ("/live", "/ready", "/openapi.json", "/asyncapi.json"):
+            assert (await at.client.get(path)).status == 200
+            assert (await at.client.admin.get(path)).status == 200
+        for path in ("/assure-magic2/orders/outward", "/channels/demo/inventory"):
+            unknown = await at.client.admin.put(path, json={}, headers=MARKETPLACE)
+            assert (unknown.status, unknown.content_type) == (404, "application/problem+json")
 
-        async def status_of(path: str) -> int:
-            async with session.get(f"{url}{path}") as response:
-                return response.status
 
-        assert [await status_of(path) for path in ("/live", "/ready", "/metrics")] == [200, 503, 200]
-        reason[0] = None
-        assert await status_of("/ready") == 200
-    with pytest.raises(ConfigurationError, match="--admin-port or SLUICE_ADMIN_PORT"):
-        await AdminPort(load_settings(admin_port=admin.port), Probes(lambda: None, both[0].metrics)).start()
-    await admin.stop()
+def test_each_of_several_gateways_has_an_admin_port_of_its_own() -> None:
+    ports = [load_settings(gateways=2, gateway_number=number).gateway_admin_port for number in range(2)]
+    assert ports == [8081, 8082]
+    assert load_settings(gateways=2, gateway_number=1, admin_port=0).gateway_admin_port == 0

@@ -74,9 +74,9 @@ async def test_probes_metrics_and_the_api_are_answered_when_all_is_full() -> Non
     async with served(LIMIT) as at:
         await filled(at)
         assert (await (await at.caller(order(*DEMO, "X"))).answer())[0] == 503
-        for path in (b"/ready", b"/live", b"/metrics", b"/api/subscriptions"):
-            answer = await (await at.caller(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)).answer()
-            assert answer[0] == 200, path
+        for path, admin in ((b"/ready", False), (b"/live", False), (b"/metrics", True), (b"/api/subscriptions", True)):
+            caller = await at.caller(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path, admin=admin)
+            assert (await caller.answer())[0] == 200, path
         text = at.metrics.text().decode()
         assert 'sluice_gateway_calls_in_hand{channel="demo"} 4.0' in text
         assert 'sluice_gateway_refused_total{channel="demo",reason="calls"} 1.0' in text

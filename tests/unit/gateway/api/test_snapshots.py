@@ -215,7 +215,7 @@ async def test_an_upload_that_stands_still_is_aborted_and_zeroes_nothing() -> No
 
 async def test_a_client_that_breaks_off_is_aborted() -> None:
     async with stage() as here:
-        host, port = here.gateway.client.host, here.gateway.client.port
+        host, port = here.gateway.client.admin.host, here.gateway.client.admin.port
         _, writer = await asyncio.open_connection(host, port)
         head = f"PUT {PATH}?complete=true HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 999\r\n\r\n"
         writer.write(head.encode() + b"channelSkuCode,quantity\nA,1\n")

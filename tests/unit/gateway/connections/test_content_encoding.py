@@ -11,7 +11,7 @@ import pytest
 
 from gateway.connections.content_encoding import in_one_spelling
 from tests.fakes.gateway import INCREFF, MARKETPLACE, gateway
-from tests.support.paths.raw_http import RawAnswer, RawClient, listening
+from tests.support.paths.raw_http import RawAnswer, RawClient, both_ports
 from topics.contract.sample_files import sample
 
 ORDER = "POST /assure-magic2/orders/outward"
@@ -54,8 +54,7 @@ async def send(client: RawClient, line: str, encodings: list[str], body: bytes, 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
 async def test_a_known_encoding_is_taken_in_every_spelling(encodings: list[str], body: bytes, *, chunked: bool) -> None:
     async with gateway() as at:
-        assert at.client.app is not None
-        async with listening(at.client.app) as client:
+        async with both_ports(at) as client:
             for _ in range(2):
                 answer = await send(client, ORDER, encodings, body, chunked=chunked)
                 assert answer.status == 200, answer
@@ -65,8 +64,7 @@ async def test_a_known_encoding_is_taken_in_every_spelling(encodings: list[str],
 @pytest.mark.parametrize("encodings", REFUSED, ids=str)
 async def test_another_encoding_is_refused_with_those_that_are_taken(encodings: list[str]) -> None:
     async with gateway() as at:
-        assert at.client.app is not None
-        async with listening(at.client.app, at.metrics) as client:
+        async with both_ports(at) as client:
             answer = await send(client, ORDER, encodings, GZIP)
             assert (answer.status, answer.headers["accept-encoding"]) == (415, "gzip, deflate")
             assert set(answer.body) == {"code", "message", "description"}
@@ -87,27 +85,21 @@ async def test_another_encoding_is_refused_with_those_that_are_taken(encodings: 
 )
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
 async def test_each_side_is_refused_in_its_shape(line: str, members: set[str], *, chunked: bool) -> None:
-    async with gateway() as at:
-        assert at.client.app is not None
-        async with listening(at.client.app) as client:
-            answer = await send(client, line, ["br"], PACK, chunked=chunked)
+    async with gateway() as at, both_ports(at) as client:
+        answer = await send(client, line, ["br"], PACK, chunked=chunked)
     assert (answer.status, answer.headers["accept-encoding"], set(answer.body)) == (415, "gzip, deflate", members)
 
 
 async def test_where_there_is_no_body_its_encoding_is_of_no_interest() -> None:
-    async with gateway() as at:
-        assert at.client.app is not None
-        async with listening(at.client.app) as client:
-            for encoding in ("br", "gzip", "gzip, gzip"):
-                answer = await send(client, "GET /channels/demo/invoice?orderCode=O&shipmentCode=S", [encoding], b"")
-                assert answer.status == 200, answer
+    async with gateway() as at, both_ports(at) as client:
+        for encoding in ("br", "gzip", "gzip, gzip"):
+            answer = await send(client, "GET /channels/demo/invoice?orderCode=O&shipmentCode=S", [encoding], b"")
+            assert answer.status == 200, answer
 
 
 async def test_a_snapshot_may_be_compressed_under_an_old_name() -> None:
-    async with gateway() as at:
-        assert at.client.app is not None
-        async with listening(at.client.app) as client:
-            answer = await send(client, "PUT /api/inventory/snapshots/demo/L1", ["x-gzip"], gzip.compress(b"{]"))
+    async with gateway() as at, both_ports(at) as client:
+        answer = await send(client, "PUT /api/inventory/snapshots/demo/L1", ["x-gzip"], gzip.compress(b"{]"))
     assert (answer.status, b"application/x-ndjson" in answer.raw) == (415, True), "it is read, and its type is missing"
 
 

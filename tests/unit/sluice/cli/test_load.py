@@ -22,7 +22,7 @@ from tests.fakes.snapshots import Stage, lines, stage
 
 
 async def load(here: Stage, *arguments: str, given: bytes | None = None) -> Result:
-    where = ["--channel", "demo", "--location", "L1", "--url", str(here.gateway.client.make_url("/"))]
+    where = ["--channel", "demo", "--location", "L1", "--url", here.gateway.client.admin_url()]
     return await asyncio.to_thread(CliRunner().invoke, main, ["inventory", "load", *arguments, *where], given)
 
 
@@ -97,7 +97,7 @@ async def test_what_takes_longer_is_waited_for(tmp_path: Path, monkeypatch: pyte
             await asyncio.sleep(0.05)
         assert loading.result().exit_code == 0
         assert "applied, L1 of demo" in loading.result().stdout
-        shown = ["inventory", "snapshots", "demo", "L1", "--url", str(here.gateway.client.make_url("/"))]
+        shown = ["inventory", "snapshots", "demo", "L1", "--url", here.gateway.client.admin_url()]
         told = await asyncio.to_thread(CliRunner().invoke, main, shown)
         assert (told.exit_code, told.stdout) == (0, loading.result().stdout)
 

@@ -48,11 +48,12 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def options(directory: Path, **changes: object) -> UpOptions:
-    port, kafka_port, increff_port, marketplace_port = free_ports(4)
+    port, admin_port, kafka_port, increff_port, marketplace_port = free_ports(5)
     values = {
         "data_dir": directory / "data",
         "demo": False,
         "port": port,
+        "admin_port": admin_port,
         "gateways": 1,
         "kafka_port": kafka_port,
         "kafka": None,
