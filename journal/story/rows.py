@@ -78,6 +78,8 @@ class WaitingRow(Value, frozen=True, kw_only=True):
     last_status: int | None
     last_error: str
     is_held: bool
+    is_redriven: bool = False
+    is_hold: bool = False
     partition: int
     record_offset: int
 
@@ -163,11 +165,12 @@ class Quiet(Value, frozen=True, kw_only=True):
 
 class Turn(Value, frozen=True, kw_only=True):
     """The place of a waiting request among those of its destination that may leave. `ahead`: before it; `per_s`: how
-    many leave in a second by the destination's budget; 0: it has none."""
+    many leave in a second by the destination's budget; 0: it has none. `is_more`: there are more than were counted."""
 
     request_id: str
     ahead: int
     per_s: float
+    is_more: bool = False
 
 
 class Lag(Value, frozen=True, kw_only=True):
@@ -231,6 +234,6 @@ def nothing_known(order_key: str, partition: int, now_ms: int) -> OrderRow:
 Row = TypeVar("Row", bound=Value)
 
 
-def row_of(kind: type[Row], columns: Mapping[str, Any]) -> Row:
+def row_of(kind: type[Row], columns: Mapping[Any, Any]) -> Row:
     """A row of a table as the story takes it: those of its columns that the story is told from."""
     return kind(**{name: columns[name] for name in kind.__struct_fields__})

@@ -1,0 +1,189 @@
+"""What is known now of the destinations that requests wait for: whether they asked for quiet or are down, and how many
+requests have their turn before one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, RowMapping, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from journal.story.rows import Down, Quiet, Turn, WaitingRow
+from journal.tables.deliveries import ATTEMPTS, GATES, WAITING
+from topics.contract.definition import Priority
+from topics.contract.touchpoints import TOUCHPOINTS
+from topics.records.keys import subscription_of
+
+LOOKED_AT: Final = 300
+"""Last attempts of a destination that are looked at: those of the last seconds of one that is busy, and of some hours
+of one that is down, where a request a minute probes."""
+DOWN_LANES_MIN: Final = 5
+"""Orders whose attempts must have failed, as many as open the breaker (streams/delivery/admission/circuit_breaker.py):
+with fewer it is their own trouble."""
+DOWN_WITHIN_MS: Final = 60_000
+"""Time in which they must have failed, as the breaker has it."""
+AHEAD_MAX: Final = 100_000
+"""Requests that are counted before one: counting so many takes some hundredth of a second."""
+SERVER_ERROR: Final = 500
+_THROTTLED: Final = "throttled"
+_of = WAITING.c
+
+
+async def quiets_of(connection: AsyncConnection, destinations: Collection[str], now_ms: int) -> list[Quiet]:
+    """The shards of these destinations that ask for quiet now."""
+    of = GATES.c
+    if not destinations:
+        return []
+    asked = select(GATES).where(of.destination.in_(sorted(destinations)), of.opens_ms > now_ms)
+    found = []
+    for row in (await connection.execute(asked)).mappings():
+        if not row["scope"].isdecimal():
+            continue  # a gate of stock calls
+        found.append(
+            Quiet(
+                destination=row["destination"],
+                shard=int(row["scope"]),
+                since_ms=await _throttled_ms(connection, row["destination"]),
+                opens_ms=row["opens_ms"],
+                partition=row["partition"],
+                record_offset=row["record_offset"],
+            )
+        )
+    return found
+
+
+async def _throttled_ms(connection: AsyncConnection, destination: str) -> int:
+    last = _last_attempts(destination, ATTEMPTS.c.at_ms, ATTEMPTS.c.result)
+    asked = select(func.max(last.c.at_ms)).where(last.c.result == _THROTTLED)
+    return await connection.scalar(asked) or 0
+
+
+def _last_attempts(destination: str, *columns: ColumnElement[Any]) -> Any:
+    of = ATTEMPTS.c
+    chosen = select(*columns).where(of.destination == destination, of.result != "superseded")
+    return chosen.order_by(of.at_ms.desc()).limit(LOOKED_AT).subquery()
+
+
+async def downs_of(connection: AsyncConnection, destinations: Collection[str]) -> list[Down]:
+    """Those of these destinations that are down: since their last answer, attempts of several orders failed within a
+    minute, as they open the breaker. It is open until a probe is answered, so until there is an answer."""
+    of = ATTEMPTS.c
+    columns = (of.at_ms, of.lane, of.status, of.error, of.partition, of.record_offset)
+    found = []
+    for destination in sorted(destinations):
+        rows = (await connection.execute(select(_last_attempts(destination, *columns)))).mappings().all()
+        down = _down(destination, sorted(rows, key=lambda row: (-row["at_ms"], -row["record_offset"])))
+        if down is not None:
+            found.append(down)
+    return found
+
+
+def _down(destination: str, newest_first: Sequence[RowMapping]) -> Down | None:
+    failed = []
+    for row in newest_first:
+        if row["status"] is not None and row["status"] < SERVER_ERROR:
+            break
+        failed.append(row)
+    failed.reverse()
+    if not _opens_breaker(failed):
+        return None
+    first = failed[0]
+    return Down(
+        destination=destination,
+        begin_ms=first["at_ms"],
+        end_ms=None,
+        error=first["error"] or f"status {first['status']}",
+        partition=first["partition"],
+        record_offset=first["record_offset"],
+    )
+
+
+def _opens_breaker(failed: Sequence[RowMapping]) -> bool:
+    """Whether within a minute attempts of enough lanes are among these. Sorted by time."""
+    begin, lanes = 0, defaultdict[str, int](int)
+    for row in failed:
+        lanes[row["lane"]] += 1
+        while failed[begin]["at_ms"] < row["at_ms"] - DOWN_WITHIN_MS:
+            lanes[failed[begin]["lane"]] -= 1
+            if not lanes[failed[begin]["lane"]]:
+                del lanes[failed[begin]["lane"]]
+            begin += 1
+        if len(lanes) >= DOWN_LANES_MIN:
+            return True
+    return False
+
+
+async def turns_of(
+    connection: AsyncConnection, waiting: Iterable[WaitingRow], rates: Mapping[str, float], now_ms: int
+) -> list[Turn]:
+    """The place of each request that is due, and first in its lane, among those of its shard. `rates`: by destination,
+    how many may leave a shard in a second."""
+    firsts: dict[str, WaitingRow] = {}
+    for row in waiting:
+        before = firsts.get(row.lane)
+        if before is None or (row.position, row.request_id) < (before.position, before.request_id):
+            firsts[row.lane] = row
+    found = []
+    for row in firsts.values():
+        if row.is_held or row.next_ms > now_ms or subscription_of(row.destination) is not None:
+            continue
+        ahead = await _ahead(connection, row, now_ms)
+        rate = rates.get(row.destination, 0.0)
+        found.append(Turn(request_id=row.request_id, ahead=ahead, per_s=rate, is_more=ahead >= AHEAD_MAX))
+    return found
+
+
+async def _ahead(connection: AsyncConnection, row: WaitingRow, now_ms: int) -> int:
+    """Requests that leave before it, if none comes meanwhile: those of a higher class, and those of its own that were
+    due earlier. One in four goes by age instead, so it is near the truth."""
+    due_ms = max(row.queued_ms, row.next_ms)
+    base = (
+        _of.destination == row.destination,
+        _of.shard == row.shard,
+        _of.is_held.is_(False),
+        _of.next_ms <= now_ms,
+        _of.lane != row.lane,
+    )
+    earlier = and_(_of.queued_ms <= due_ms, _of.next_ms <= due_ms, or_(_of.queued_ms < due_ms, _of.next_ms < due_ms))
+    counted = 0
+    for condition in _before(row, earlier):
+        left = AHEAD_MAX - counted
+        if left <= 0:
+            break
+        some = select(_of.lane).where(*base, condition).limit(left).subquery()
+        counted += await connection.scalar(select(func.count()).select_from(some)) or 0
+    return counted
+
+
+def _before(row: WaitingRow, earlier: ColumnElement[bool]) -> Iterable[ColumnElement[bool]]:
+    """Conditions that exclude each other, each with an index: what of the destination goes before a request."""
+    own = _class_of(row)
+    if own == Priority.BACKGROUND:
+        yield _of.is_redriven.is_(False)
+        yield and_(_of.is_redriven.is_(True), earlier)
+        return
+    live = _of.is_redriven.is_(False)
+    higher = [one.name for one in TOUCHPOINTS if one.priority < own]
+    same = [one.name for one in TOUCHPOINTS if one.priority == own]
+    a_hold = _of.is_hold.is_(True)
+    if own > Priority.HOLD:
+        yield and_(live, or_(_of.touchpoint.in_(higher), a_hold) if higher else a_hold)
+        yield and_(live, _of.is_hold.is_(False), _of.touchpoint.in_(same), earlier)
+    elif own == Priority.HOLD:
+        yield and_(live, _of.touchpoint.in_(higher))
+        yield and_(live, a_hold, earlier)
+    else:
+        yield and_(live, _of.touchpoint.in_(same), earlier)
+
+
+def _class_of(row: WaitingRow) -> Priority:
+    if row.is_redriven:
+        return Priority.BACKGROUND
+    if row.is_hold:
+        return Priority.HOLD
+    return _CLASSES.get(row.touchpoint, Priority.UPDATE)
+
+
+_CLASSES: Final = {one.name: one.priority for one in TOUCHPOINTS}
