@@ -26,6 +26,8 @@ from gateway.admission.overload import Overload
 from gateway.api.handler import Act, Management, add_api
 from gateway.api.inventory.api import InventoryApi
 from gateway.api.journal.orders import OrderListApi
+from gateway.api.journal.stories import Stories
+from gateway.api.journal.story import StoriesApi
 from gateway.api.orders import OrdersApi
 from gateway.api.redrives.api import RedrivesApi
 from gateway.api.resubmissions.api import ResubmissionsApi
@@ -46,6 +48,7 @@ from gateway.kafka.log_reader import dead_letter_log, fact_log
 from gateway.kafka.producer import SharedProducer
 from gateway.kafka.refused_calls import RefusedCalls
 from gateway.kafka.replies import ReplyReader
+from gateway.kafka.role_lags import RoleLags
 from gateway.search.search import Search
 from gateway.siblings import Siblings
 from gateway.touchpoints.ingress import Ingress
@@ -156,9 +159,11 @@ def _acts(
 ) -> dict[str, Act]:
     redrives = RedrivesApi(settings, channels, dependencies)
     resubmissions = ResubmissionsApi(channels, dependencies, commands)
+    stories = Stories(channels, dependencies.journal, dependencies.lags, dependencies.now_ms, settings.partitions)
     app.on_cleanup.extend((redrives.close, resubmissions.close))
     return {
-        **OrdersApi(settings, channels, dependencies, commands).acts(),
+        **OrdersApi(settings, channels, dependencies, commands, stories).acts(),
+        **StoriesApi(channels, stories).acts(),
         **OrderResubmissions(settings, channels, dependencies, commands).acts(),
         **redrives.acts(),
         **resubmissions.acts(),
@@ -280,6 +285,7 @@ async def serve(
         access_log=access_log,
         siblings=siblings,
         journal=journal,
+        lags=RoleLags(settings),
     )
     apps = make_apps(settings, channels, dependencies, calls)
     reload = CredentialsReload(settings, apps.access)

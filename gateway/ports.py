@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from topics.api.snapshots import SnapshotDocument
+from topics.kafka.groups import Behind, Place
 from topics.records.envelope import Headers
 from topics.records.verdicts import Reply
 from topics.stock.controls import ControlIndex
@@ -34,6 +35,22 @@ class Position(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class RoleLag(NamedTuple):
+    """How far roles are behind. `orders`: by partition of `orders.commands`; `journal_since_ms`: the time of the oldest
+    record that is not in the journal, None: all are."""
+
+    orders: Mapping[int, Behind]
+    journal_since_ms: int | None
+
+
+class Lags(Protocol):
+    """Says how far roles are behind their topics."""
+
+    async def look(self, positions: Mapping[Place, int]) -> RoleLag | None:
+        """As RoleLags: None where Kafka did not say."""
+        ...
 
 
 class Unavailable(Exception):  # noqa: N818 - the state that Kafka is in

@@ -30,6 +30,7 @@ from gateway.http.metrics import Metrics
 from gateway.http.responder import Handler
 from gateway.kafka.log_reader import dead_letter_log, fact_log
 from gateway.kafka.producer import BATCH_BYTES, SharedProducer
+from gateway.kafka.role_lags import RoleLags
 from gateway.siblings import Siblings
 from gateway.views.positions import StockView
 from gateway.views.stock_operations import StockOperationsView
@@ -88,6 +89,7 @@ async def gateway(settings: Settings) -> web.Application:
         access_log=access_log,
         siblings=Siblings(settings),
         journal=journal_reader(settings),
+        lags=RoleLags(settings),
     )
     apps = make_apps(settings, channels, dependencies, calls)
     apps.gateway[DOOR] = Door(calls, apps.access.claimed)

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.api.fact_pages import Page, incarnation_of, page_of
 from gateway.api.handler import Act
+from gateway.api.journal.stories import Stories
 from gateway.api.lane_decisions import NO_EFFECT_YET, LaneDecisions, answer_of, check_holds_lane, effect_on
 from gateway.api.order_queries import KINDS, Kind, OrderQueries, home_of
 from gateway.api.waiting import patient, until_found, wait_of
@@ -29,12 +30,20 @@ from topics.schema_base import CODE_MAX
 
 
 class OrdersApi:
-    def __init__(self, settings: Settings, channels: Channels, dependencies: Dependencies, commands: Commands) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        dependencies: Dependencies,
+        commands: Commands,
+        stories: Stories,
+    ) -> None:
         self._settings = settings
         self._channels = channels
         self._dependencies = dependencies
         self._queries = OrderQueries(channels, commands)
         self._lanes = LaneDecisions(commands)
+        self._stories = stories
 
     def acts(self) -> dict[str, Act]:
         """The handlers of /api/orders and /api/returns, by the names of their routes."""
@@ -46,8 +55,18 @@ class OrdersApi:
         return acts
 
     async def _show(self, kind: Kind, call: Call, request: web.Request) -> Answer:
-        _channel, document = await self._queries.document(kind, call, request)
-        return json_answer(document)
+        """The state of one, with its story. The story is told also when the orders role does not answer, which it may
+        be about."""
+        try:
+            channel, document = await self._queries.document(kind, call, request)
+        except Refused as refused:
+            if call.channel is not None and call.subject:
+                told = await self._stories.document_if_any(kind.key(call.channel.name, call.subject))
+                if told is not None:
+                    refused.more = {**refused.more, "story": told}
+            raise
+        told = await self._stories.document_if_any(kind.key(channel.name, call.subject))
+        return json_answer({**document, "story": told})
 
     async def _events(self, kind: Kind, call: Call, request: web.Request) -> Answer:
         """The facts after a sequence, as subscribers get them, and the path of the next page."""

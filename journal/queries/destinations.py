@@ -1,5 +1,5 @@
-"""What is known now of the destinations that requests wait for: whether they asked for quiet or are down, and how many
-requests have their turn before one."""
+"""Destinations that requests wait for, as they are now: whether they asked for quiet or are down, and how many requests
+have their turn before one."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from journal.story.rows import (
 )
 from journal.tables.deliveries import ATTEMPTS, DEAD_LETTERS, REQUESTS, WAITING
 from journal.tables.incidents import ACTIONS, REFUSED_CALLS
+from journal.tables.offsets import OFFSETS
 from journal.tables.orders import FACTS, ORDERS
 from topics.records.keys import partition_of, subscription_of
 
@@ -41,13 +42,17 @@ _BEGIN: Final = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What is known beside the journal. `partitions`: of the orders role's topics; `rates`: by destination, how many
+    """Facts from beside the rows. `partitions`: of the orders role's topics; `rates`: by destination, how many
     requests may leave a shard in a second by its budget; `lags`: by partition, how far the orders role is."""
 
     now_ms: int
     partitions: int
     rates: Mapping[str, float] = field(default_factory=dict)
     lags: Mapping[int, Lag] = field(default_factory=dict)
+
+    def partition_of(self, key: str) -> int:
+        """The partition of an order, return or manifest."""
+        return partition_of(key.encode(), self.partitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,7 @@ async def lives_of(connection: AsyncConnection, keys: Sequence[str], around: Sur
 
 def _life(key: str, newest_first: Sequence[RowMapping], around: Surroundings) -> Life:
     if not newest_first:
-        partition = partition_of(key.encode(), around.partitions)
-        return Life(nothing_known(key, partition, around.now_ms), _BEGIN)
+        return Life(nothing_known(key, around.partition_of(key), around.now_ms), _BEGIN)
     order = order_of(newest_first[0])
     before_ms = newest_first[1]["received_ms"] + 1 if len(newest_first) > 1 else _BEGIN
     return Life(order, max(order.received_ms - EARLIER_MS, before_ms))
@@ -139,3 +143,10 @@ class _Reading:
         of = table.c
         yield of.received_ms >= min((life.since_ms for life in self._lives.values()), default=_BEGIN)
         yield or_(*(and_(of.order_key == key, of.received_ms >= life.since_ms) for key, life in self._lives.items()))
+
+
+async def positions_of(connection: AsyncConnection) -> dict[tuple[str, int], int]:
+    """The offsets that the journal reads next, by topic and partition."""
+    of = OFFSETS.c
+    found = await connection.execute(select(of.topic, of.partition, of.next_offset))
+    return {(row.topic, row.partition): row.next_offset for row in found}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from gateway.app import make_apps
 from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
-from gateway.ports import Outgoing, Position, Unavailable
+from gateway.ports import Outgoing, Position, RoleLag, Unavailable
 from gateway.siblings import Siblings
 from gateway.views.positions import StockIndex
 from journal.queries.reader import journal_reader
@@ -31,6 +31,7 @@ from topics.configuration.settings import Settings, load_settings
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
+from topics.kafka.groups import Place
 from topics.logs.lines import Lines
 from topics.records.envelope import CALL_REFUSED, Envelope, parse
 from topics.records.verdicts import Reply, Verdict
@@ -166,6 +167,16 @@ class FakeEndpoints:
         return self.why
 
 
+@dataclass
+class FakeLags:
+    """`lag`: what Kafka says of the roles; None: nothing."""
+
+    lag: RoleLag | None = None
+
+    async def look(self, _positions: Mapping[Place, int]) -> RoleLag | None:
+        return self.lag
+
+
 class FakeStock(StockIndex):
     away: str | None = None
     age_ms: int = 0
@@ -231,7 +242,11 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    *, kafka: FakeKafka | None = None, channels: Channels | None = None, **settings: Any
+    *,
+    kafka: FakeKafka | None = None,
+    channels: Channels | None = None,
+    lags: FakeLags | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Gateway]:
     kafka = kafka or FakeKafka()
     facts = FakeFacts()
@@ -258,6 +273,7 @@ async def gateway(
         access_log=access_log,
         siblings=siblings,
         journal=journal_reader(loaded),
+        lags=lags or FakeLags(),
     )
     apps = make_apps(loaded, channels or channels_with(), dependencies)
     await siblings.start()

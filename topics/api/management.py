@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from topics.api.journal.story import StoryDocument
 from topics.contract.models.errors import Problem
 from topics.records.models import REASON_CHARS_MAX
 from topics.schema_base import Body
@@ -97,6 +98,7 @@ class UnknownProblem(Problem):
     last seven days, the newest last: its Create, for example."""
 
     refusedCalls: list[RefusedCallDocument] = Field(default_factory=list)
+    story: StoryDocument | None = Field(default=None)
 
 
 class EntityDocument(Body):
@@ -112,6 +114,9 @@ class EntityDocument(Body):
     facts: list[FactDocument]
     deliveries: list[DeliveryDocument]
     refusedCalls: list[RefusedCallDocument]
+    story: StoryDocument | None = Field(
+        default=None, description="as `/story` tells it; null while the journal cannot be read"
+    )
 
 
 class StuckDocument(Body):

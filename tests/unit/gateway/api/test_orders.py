@@ -42,7 +42,7 @@ def is_problem(body: Mapping[str, Any], status: int, code: str) -> bool:
 async def test_an_order_is_asked_for_through_kafka() -> None:
     async with gateway(kafka=known()) as at:
         response = await at.client.get("/api/orders/O%2F1")
-        assert (response.status, await response.json()) == (200, DOCUMENT)
+        assert (response.status, await response.json()) == (200, {**DOCUMENT, "story": None})
         (record,), (envelope,) = at.kafka.records, at.kafka.envelopes()
         assert envelope.type == ORDER_QUERY
         assert record.key == order_key("demo", "O/1")
@@ -52,7 +52,7 @@ async def test_an_order_is_asked_for_through_kafka() -> None:
 async def test_a_return_has_its_own_key() -> None:
     async with gateway(kafka=known({"returnOrderCode": "R"})) as at:
         response = await at.client.get("/api/returns/R?channel=demo")
-        assert await response.json() == {"returnOrderCode": "R"}
+        assert await response.json() == {"returnOrderCode": "R", "story": None}
         assert at.kafka.records[0].key == return_key("demo", "R")
 
 
