@@ -10,10 +10,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, RowMapping, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from journal.story.rows import Down, Quiet, Turn, WaitingRow
+from journal.story.rows import Down, Pause, Quiet, Turn, WaitingRow
 from journal.tables.deliveries import ATTEMPTS, GATES, WAITING
+from journal.tables.operators import PAUSES
 from topics.contract.definition import Priority
 from topics.contract.touchpoints import TOUCHPOINTS
+from topics.destinations.pauses import CONTROLS
 from topics.records.keys import subscription_of
 
 LOOKED_AT: Final = 300
@@ -26,9 +28,39 @@ DOWN_WITHIN_MS: Final = 60_000
 """Time in which they must have failed, as the breaker has it."""
 AHEAD_MAX: Final = 100_000
 """Requests that are counted before one: counting so many takes some hundredth of a second."""
+PAUSES_MAX: Final = 50
+"""Pauses of a destination that are looked at: operators pause some times a year."""
 SERVER_ERROR: Final = 500
 _THROTTLED: Final = "throttled"
 _of = WAITING.c
+
+
+async def pauses_of(connection: AsyncConnection, destinations: Collection[str], now_ms: int) -> list[Pause]:
+    """The last pauses of these destinations: what they cost an order is in its time account."""
+    of = PAUSES.c
+    found: list[Pause] = []
+    for destination in sorted(destinations):
+        asked = select(PAUSES).where(of.destination == destination).order_by(of.since_ms.desc()).limit(PAUSES_MAX)
+        found += [_pause(row, now_ms) for row in (await connection.execute(asked)).mappings()]
+    return found
+
+
+def _pause(row: RowMapping, now_ms: int) -> Pause:
+    """A pause that nobody ended has ended at its planned end, when that is over."""
+    until_ms, ended_ms = row["until_ms"], row["ended_ms"]
+    if until_ms is not None and until_ms <= now_ms:
+        ended_ms = until_ms if ended_ms is None else min(until_ms, ended_ms)
+    return Pause(
+        destination=row["destination"],
+        since_ms=row["since_ms"],
+        until_ms=until_ms,
+        ended_ms=ended_ms,
+        actor=row["actor"],
+        reason=row["reason"],
+        topic=CONTROLS,
+        partition=row["partition"],
+        record_offset=row["record_offset"],
+    )
 
 
 async def quiets_of(connection: AsyncConnection, destinations: Collection[str], now_ms: int) -> list[Quiet]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, RowMapping, Table, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from journal.queries.destinations import downs_of, quiets_of, turns_of
+from journal.queries.destinations import downs_of, pauses_of, quiets_of, turns_of
 from journal.story.rows import (
     ActionRow,
     AttemptRow,
@@ -27,8 +27,9 @@ from journal.story.rows import (
     row_of,
 )
 from journal.tables.deliveries import ATTEMPTS, DEAD_LETTERS, REQUESTS, WAITING
-from journal.tables.incidents import ACTIONS, REFUSED_CALLS
+from journal.tables.incidents import REFUSED_CALLS
 from journal.tables.offsets import OFFSETS
+from journal.tables.operators import ACTIONS
 from journal.tables.orders import FACTS, ORDERS
 from topics.records.keys import partition_of, subscription_of
 
@@ -98,6 +99,8 @@ async def rows_of(connection: AsyncConnection, lives: Mapping[str, Life], around
     actions = await read.rows(ACTIONS, ActionRow, by_life=False)
     everything = [row for rows in waiting.values() for row in rows]
     destinations = {row.destination for row in everything if subscription_of(row.destination) is None}
+    sent_to = {row.destination for rows in requests.values() for row in rows}
+    pauses = await pauses_of(connection, destinations | sent_to, around.now_ms)
     quiets = await quiets_of(connection, destinations, around.now_ms)
     downs = await downs_of(connection, destinations)
     turns = await turns_of(connection, everything, around.rates, around.now_ms)
@@ -111,6 +114,7 @@ async def rows_of(connection: AsyncConnection, lives: Mapping[str, Life], around
             dead_letters=letters[key],
             refused_calls=refused[key],
             actions=actions[key],
+            pauses=pauses,
             quiets=quiets,
             downs=downs,
             turns=turns,

@@ -14,6 +14,7 @@ from gateway.ports import RoleLag
 from journal.store.schema import make_months
 from journal.tables.base import month_of
 from journal.tables.deliveries import ATTEMPTS, DEAD_LETTERS, GATES, REQUESTS, WAITING
+from journal.tables.operators import PAUSES
 from journal.tables.orders import FACTS, ORDERS
 from topics.kafka.groups import Behind
 from topics.records.keys import partition_of
@@ -246,6 +247,27 @@ CASES: tuple[Case, ...] = (
         [*order("O-let-go", "RECEIVED"), letter("O-let-go", "dead", status=503)],
         "Its lane went on without it.",
         "redrive",
+    ),
+    Case(
+        "paused",
+        "O-paused",
+        [
+            *order("O-paused", "RECEIVED"),
+            *waiting("O-paused", destination="channel:paused"),
+            (
+                PAUSES,
+                {
+                    "destination": "channel:paused",
+                    "since_ms": NOW_MS - 30_000,
+                    "until_ms": NOW_MS + 60_000,
+                    "actor": "alice",
+                    "reason": "their weekend",
+                },
+            ),
+        ],
+        "alice paused the marketplace of paused at",
+        "resume",
+        until_ms=NOW_MS + 60_000,
     ),
     Case(
         "refused",
