@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import NODEFAULT, Struct
 
+from streams.order.model.entity import Entity
+from streams.order.model.parts import Delivery
 from streams.runtime.role import GONE, Effect
 from tests.golden.world import Event, World
 from topics.records.json_text import raw_of
@@ -53,17 +55,25 @@ class StoredBytes:
         return self._hash.hexdigest()
 
 
-def plain(value: Any) -> Any:
-    """A value by the names of its members, without those that have their default. How it is stored plays no part."""
+def plain(value: Any, channel: str = "") -> Any:
+    """A value by the names of its members, without those that have their default. How it is stored plays no part.
+
+    `channel`: of the entity that it is a part of.
+    """
     if isinstance(value, str | int | float | None):
         return str(value) if isinstance(value, Enum) else value
     if isinstance(value, Struct):
+        channel = value.channel if isinstance(value, Entity) else channel
         members = [(name, default, getattr(value, name)) for name, default in _members_of(type(value))]
-        return {name: plain(member) for name, default, member in members if member != default}
+        found = {name: plain(member, channel) for name, default, member in members if member != default}
+        if isinstance(value, Delivery):
+            del found["call"], found["stored_destination"]
+            found |= {"touchpoint": value.touchpoint, "destination": value.destination(channel)}
+        return found
     if isinstance(value, dict):
-        return {str(name): plain(member) for name, member in value.items()}
+        return {str(name): plain(member, channel) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(member) for member in value]
+        return [plain(member, channel) for member in value]
     return value
 
 

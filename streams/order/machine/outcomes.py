@@ -7,10 +7,10 @@ from typing import Any, cast
 from streams.order.forward.create import UPDATE, property_update_failed, property_update_taken
 from streams.order.forward.progress import order_context, settle_order
 from streams.order.model import limits
-from streams.order.model.decision import APPLIED, Decision, Ruling, destination_of
+from streams.order.model.decision import APPLIED, Decision, Ruling
 from streams.order.model.entities import Order, Return
 from streams.order.model.entity import Entity
-from streams.order.model.parts import Delivery
+from streams.order.model.parts import Delivery, destination_of, new_delivery
 from streams.order.model.states import OrderState, ReturnState
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind
@@ -40,7 +40,7 @@ def note_outcome(decision: Decision[Any]) -> bool:
     _write(decision.entity, delivery, outcome, newer=newer)
     if outcome.kind is OutcomeKind.DEAD:
         data, noted = _about(decision, outcome)
-        decision.fact("delivery-failed", {**data, "destination": delivery.destination}, noted)
+        decision.fact("delivery-failed", {**data, "destination": delivery.destination(decision.entity.channel)}, noted)
     return True
 
 
@@ -104,8 +104,7 @@ def _listed_again(decision: Decision[Any], outcome: Outcome) -> Delivery | None:
     entity = decision.entity
     if not entity.is_awaited(outcome.request):
         return None
-    destination = destination_of(BY_NAME[outcome.touchpoint], entity.channel)
-    delivery = Delivery(outcome.request, outcome.touchpoint, destination, decision.now_ms)
+    delivery = new_delivery(outcome.request, outcome.touchpoint, decision.now_ms)
     entity.keep_delivery(delivery)
     return delivery
 

@@ -13,11 +13,11 @@ from streams.order.model.canonical import call_digest, id_digest, is_former_call
 from streams.order.model.effects import Effect, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
 from streams.order.model.entity import Entity
 from streams.order.model.events import Event, EventKind, kept_members, kind_of_command
-from streams.order.model.parts import RESUBMITTED, Delivery, NotedFact, Relay, Waiter
+from streams.order.model.parts import RESUBMITTED, NotedFact, Relay, Waiter, destination_of, new_delivery
 from topics.contract.definition import AtDeadline, Direction, Repeat, Touchpoint
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import Outcome, OutcomeKind, request_id
-from topics.records.keys import INCREFF, channel_destination, join, split
+from topics.records.keys import join, split
 from topics.records.verdicts import Address, Reply, Verdict
 
 EntityT = TypeVar("EntityT", bound=Entity)
@@ -351,7 +351,7 @@ class Decision(Generic[EntityT]):
             sequence = entity.sequences.get(destination, 0) + 1
             entity.sequences[destination] = sequence
         again = entity.may_have_been_carried_out(touchpoint.name, asks)
-        entity.keep_delivery(Delivery(request, touchpoint.name, destination, self.now_ms, asks=asks))
+        entity.keep_delivery(new_delivery(request, touchpoint.name, self.now_ms, asks))
         self.effects.append(
             RequestDelivery(
                 id=request,
@@ -385,10 +385,6 @@ def reply_of(event: str, reply_to: Address | None, ruling: Ruling) -> ReplyTo | 
         return None
     reply = Reply(event=event, verdict=ruling.verdict, message=ruling.message, status=ruling.status, body=ruling.body)
     return ReplyTo(reply_to, reply)
-
-
-def destination_of(touchpoint: Touchpoint, channel: str) -> str:
-    return INCREFF if touchpoint.direction is Direction.TO_INCREFF else channel_destination(channel)
 
 
 def answer_key(entity: Entity, touchpoint: str, key: str) -> bytes:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, field
 
 from streams.order.model.events import EventKind
 from streams.order.model.states import ShipmentState
-from topics.contract.definition import WhenDead
+from topics.contract.definition import Direction, Touchpoint, WhenDead
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import OutcomeKind
+from topics.records.keys import INCREFF, channel_destination
 from topics.records.verdicts import Address
 
 UNNUMBERED = -(2**62)
@@ -92,20 +94,57 @@ class Shipment(Part):
         return str(self.id) if self.number is not None else f"code {self.code}"
 
 
+CALL_CODES: Final = MappingProxyType(
+    {
+        "create-outward-order": "o",
+        "customer-cancellation": "c",
+        "update-order-properties": "u",
+        "create-return-order": "r",
+        "add-return-order-items": "i",
+        "update-returns": "v",
+        "cancel-return-order-items": "x",
+        "acknowledgement": "a",
+        "pack-order": "p",
+        "get-invoice": "n",
+        "get-shipping-label": "l",
+        "create-manifest": "m",
+        "handover-notification": "h",
+        "seller-cancellation": "s",
+        "return-order-acknowledgement": "k",
+    }
+)
+"""How a stored request says what it calls: the name would be a fifth of its bytes. A state keeps them, so a code never
+gets another meaning; a call that has none here is stored under its name."""
+_BY_CODE: Final = {code: name for name, code in CALL_CODES.items()}
+
+
 class Delivery(Part):
-    """A request to a far side, sent or still to be sent. `attempts`: [number, at_ms, took_ms, status, error], typed so
-    that a state's decoder does not look at how their numbers were written. `asks`: of a relay, stands for what it asks
-    for; empty in a state of an earlier version."""
+    """A request to a far side, sent or still to be sent. See `new_delivery`.
+
+    `call`: what it calls (CALL_CODES); the touchpoint's name in a state of an earlier version. `stored_destination`: in
+    such a state, where it goes; else empty, because that follows from the touchpoint. `attempts`: [number, at_ms,
+    took_ms, status, error], typed so that a state's decoder does not look at how their numbers were written. `asks`: of
+    a relay, stands for what it asks for; empty in a state of an earlier version.
+    """
 
     id: str
-    touchpoint: str
-    destination: str
+    call: str
+    stored_destination: str
     created_ms: int
     status: str = "queued"
     attempts: list[list[int | float | str | None]] = field(default_factory=list)
     next_ms: int | None = None
     message: str = ""
     asks: str = ""
+
+    @property
+    def touchpoint(self) -> str:
+        """The name of what it calls."""
+        return _BY_CODE.get(self.call, self.call)
+
+    def destination(self, channel: str) -> str:
+        """The far side that it goes to. `channel`: its entity's."""
+        return self.stored_destination or destination_of(BY_NAME[self.touchpoint], channel)
 
     @property
     def settled(self) -> bool:
@@ -124,6 +163,15 @@ class Delivery(Part):
     def given_up(self) -> bool:
         """Dead, and its lane went on without it: no operator has to decide about it."""
         return self.status == OutcomeKind.DEAD and BY_NAME[self.touchpoint].when_dead is WhenDead.SKIP
+
+
+def new_delivery(request: str, touchpoint: str, now_ms: int, asks: str = "") -> Delivery:
+    """A request that is to be sent."""
+    return Delivery(request, CALL_CODES.get(touchpoint, touchpoint), "", now_ms, asks=asks)
+
+
+def destination_of(touchpoint: Touchpoint, channel: str) -> str:
+    return INCREFF if touchpoint.direction is Direction.TO_INCREFF else channel_destination(channel)
 
 
 class Waiter(NamedTuple):

@@ -34,7 +34,7 @@ def document(entity: Entity) -> dict[str, Any]:
         "facts": [
             {"sequence": fact.sequence, "name": fact.name, "atMs": fact.at_ms, **fact.data} for fact in entity.facts
         ],
-        "deliveries": [_delivery(delivery) for delivery in entity.deliveries],
+        "deliveries": [_delivery(delivery, entity.channel) for delivery in entity.deliveries],
         "refusedCalls": [],
     }
 
@@ -82,11 +82,11 @@ def _shipment(shipment: Shipment) -> dict[str, Any]:
     }
 
 
-def _delivery(delivery: Delivery) -> dict[str, Any]:
+def _delivery(delivery: Delivery, channel: str) -> dict[str, Any]:
     return {
         "id": delivery.id,
         "touchpoint": delivery.touchpoint,
-        "destination": delivery.destination,
+        "destination": delivery.destination(channel),
         "status": delivery.status,
         "createdMs": delivery.created_ms,
         "attempts": [

@@ -23,7 +23,7 @@ from streams.order.storage.sections import HEAD, NEVER, SECTIONS
 
 TAG = "d"
 """The tag of such a change; that of a change of a large entity is `c`."""
-CHANGE_SHARE = 0.75
+CHANGE_SHARE = 0.5
 """Bytes of a change at most, as a share of its base: after a recovery memory holds both. A greater share saves hardly
 any bytes of an order of a dozen events."""
 _TAGGED = b"\xa1" + TAG.encode()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from streams.order.model import limits
 from streams.order.model.entities import Order
-from streams.order.model.parts import Claim, Delivery, Line, NotedFact, Relay, Shipment
+from streams.order.model.parts import Claim, Line, NotedFact, Relay, Shipment, new_delivery
 from streams.order.model.states import OrderState, ShipmentState
 from streams.order.records.stored_entity import StoredEntities
 from streams.order.storage import changes, small
@@ -110,7 +110,7 @@ def _forget(order: Order, chance: Random, offset: int) -> None:
 def _request(order: Order, chance: Random, offset: int) -> None:
     if order.has_room():
         id_ = f"{chance.randint(offset - 3, offset)}.0"  # now and then one that is listed
-        order.keep_delivery(Delivery(id_, "pack-order", "increff", offset))
+        order.keep_delivery(new_delivery(id_, "pack-order", offset))
 
 
 def _outcome(order: Order, chance: Random, offset: int) -> None:

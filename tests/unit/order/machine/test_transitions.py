@@ -19,7 +19,7 @@ from streams.order.model import states as groups
 from streams.order.model.entities import Manifest, Order, Return
 from streams.order.model.entity import Entity
 from streams.order.model.events import OUTCOMES, Event, EventKind
-from streams.order.model.parts import Delivery, Line
+from streams.order.model.parts import Line, new_delivery
 from streams.order.model.states import ManifestState, OrderState, ReturnState
 from streams.order.returns import returns
 from streams.order.storage.encoding import encode_entity
@@ -169,7 +169,7 @@ def make_entity(made: type[Entity], state: str) -> Entity:
         "updated_ms": START_MS,
         "reason": "a reason" if state in ("REJECTED", "REFUSED") else None,
         "request": "asked.0",
-        "deliveries": [Delivery("asked.0", "create-outward-order", "increff", START_MS)],
+        "deliveries": [new_delivery("asked.0", "create-outward-order", START_MS)],
     }
     if made is Order:
         return Order(**common, lines=[Line("I1", "SKU-1", 2), Line("I2", "SKU-2", 1)])

@@ -13,6 +13,7 @@ from msgspec import structs
 from streams.order.model.entities import Manifest, Order, Return, StateError
 from streams.order.model.entity import Entity
 from streams.order.model.limits import DELIVERIES_MAX, SEEN_MAX
+from streams.order.model.parts import CALL_CODES, destination_of, new_delivery
 from streams.order.storage import small
 from streams.order.storage.changes import next_part, read
 from streams.order.storage.encoding import decode_entity, encode_entity
@@ -21,6 +22,8 @@ from streams.order.storage.sections import HEAD, LISTS, NEVER, SECTIONS
 from streams.runtime.tables.value_parts import base, split, with_part
 from tests.support.orders import CHANNEL, Story, acknowledgement_body, create_body, update_body
 from tests.support.orders_log import PARTITIONS, Logs, parts_of
+from topics.contract.definition import Entity as Kind
+from topics.contract.touchpoints import BY_NAME, TOUCHPOINTS
 from topics.records.json_text import read as read_json
 from topics.records.keys import change_key, order_key, partition_of
 
@@ -109,8 +112,23 @@ def test_the_form_of_the_version_before_is_read_and_replaced() -> None:
     assert (order.code, order.hold_crossed, order.lines[0].ordered) == ("O-1", True, 2)
     assert str(order.properties["price"]) == "499.0000"
     assert order.properties["big"] == 18446744073709551617
+    (asked,) = order.deliveries
+    assert (asked.touchpoint, asked.destination(CHANNEL)) == ("create-outward-order", "increff")
     part = next_part(order, 8)
     assert (part.level, read(base(part.content, 8))) == (0, order)
+
+
+def test_a_request_keeps_a_code_of_what_it_calls() -> None:
+    kept = {
+        touchpoint.name for touchpoint in TOUCHPOINTS if touchpoint.entity in (Kind.ORDER, Kind.RETURN, Kind.MANIFEST)
+    }
+    codes = CALL_CODES.values()
+    assert CALL_CODES.keys() == kept
+    assert len({*codes, *BY_NAME}) == len(codes) + len(BY_NAME)
+    for name in kept:
+        made = new_delivery("1.0", name, 5)
+        assert (made.touchpoint, made.destination("demo")) == (name, destination_of(BY_NAME[name], "demo"))
+        assert (len(made.call), made.stored_destination) == (1, "")
 
 
 def test_an_order_of_the_version_before_goes_on() -> None:
@@ -179,6 +197,8 @@ def test_a_forgotten_order_leaves_no_record_behind() -> None:
     logs = Logs()
     logs.call("create-outward-order", create_body(), "create")
     logs.call("acknowledgement", acknowledgement_body(), "acknowledge")
+    logs.run()
+    logs.answer(logs.requests()[-1])
     logs.run()
     table = logs.states[partition_of(KEY, PARTITIONS)].all[0]
     written = {key for key, value in table.dirty.items() if value is not None}
