@@ -8,7 +8,7 @@ COPY topics topics
 COPY gateway gateway
 COPY streams streams
 COPY sluice sluice
-RUN /opt/sluice/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt .
+RUN /opt/sluice/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt '.[traces]'
 
 # The compiler and mypy stay in this stage. mypy's packages lie apart from Sluice's, and see them for their types.
 FROM build AS compiled

@@ -19,6 +19,8 @@ from topics.kafka import clients
 from topics.kafka.channel_topics import topics_of
 from topics.kafka.start_waits import is_over_before_end
 from topics.logs.setup import configure
+from topics.traces import setup as traces
+from topics.traces.setup import TracesError
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +34,15 @@ TOPICS_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 
 
-def configure_logging(settings: Settings, role: str) -> None:
-    """Log to standard error, one line for each record; the service manager keeps it."""
+def configure_signals(settings: Settings, role: str) -> None:
+    """Logs to standard error, one line for each record; the service manager keeps it. Sends spans to the collector of
+    the settings, if there is one. Raises StartError."""
     instance = str(settings.gateway_number) if role == "gateway" else settings.instance
     configure(role, instance, settings.log_level, settings.log_format)
+    try:
+        traces.configure(settings.traces_url, settings.traces_ratio, role, instance, settings.topic_prefix)
+    except TracesError as error:
+        raise StartError(str(error)) from error
 
 
 def run_gateway(settings: Settings, channels: Channels, hang_ups: HangUps) -> int:

@@ -12,7 +12,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar, get_type_hints
 
-from msgspec import NODEFAULT, Struct
+from msgspec import NODEFAULT, UNSET, Struct
 from msgspec.structs import fields
 
 EnumT = TypeVar("EnumT", bound=Enum)
@@ -47,7 +47,7 @@ def _described(kind: type[Value]) -> type:
     """A dataclass with the members of a value; one for each, because pydantic knows a class by its identity."""
     hints = get_type_hints(kind, include_extras=True)
     members = [
-        (one.name, hints[one.name], dataclasses.field(default=one.default))
+        (one.name, hints[one.name], dataclasses.field(default=None if one.default is UNSET else one.default))
         if one.default is not NODEFAULT
         else (one.name, hints[one.name], dataclasses.field())
         for one in fields(kind)

@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.access.control import AccessControl, Braked
 from gateway.access.reads import ReadLimit
 from gateway.admission.calls import Calls
+from gateway.http import tracing
 from gateway.http.answers import Answer, Refused, bad_data, problem
 from gateway.http.call import Call
 from gateway.http.query import check_query
@@ -45,6 +46,7 @@ class Management:
         async def handle(request: web.Request) -> web.Response:
             subject = request.match_info.get("id", "")[:ID_CHARS]
             call = Call(route.label, time.perf_counter(), subject=subject, address=self._access.address(request))
+            tracing.begin(call, request)
             ticket = self._calls.ticket_of(request.protocol)
             call.standstills = ticket.standstills
             try:

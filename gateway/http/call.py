@@ -9,6 +9,9 @@ from gateway.http.answers import Answer
 from gateway.http.whole_response import WholeResponse
 from gateway.ports import PlaceInHand, Position
 from topics.configuration.channels import Channel
+from topics.records.envelope import Headers
+from topics.traces.context import TraceContext, handed_on
+from topics.traces.spans import OpenSpan
 
 EVENT_ID_HEADER = "Sluice-Event-Id"
 POSITION_HEADER = "Sluice-Position"
@@ -40,8 +43,9 @@ class Call:
     """`touchpoint`: its name in the log and the metrics; `address`: its caller's; `event`: id of the event, or of the
     batch; `subject`: code of the order or other thing that it is about; `positions`: of the records that it left in
     Kafka; `code`, `reason`: why it was refused; `actor`: the name of the token of a call of /api; `place`: its own
-    among the calls in hand; `method`, `target`: of a request that no route takes, and its path; `traceparent`: the
-    caller's header; `standstills`: how often this process had stood still when its head came; None: not known."""
+    among the calls in hand; `method`, `target`: of a request that no route takes, and its path; `trace`: what records
+    go on with, the span of the call or the caller's; `span`: that of the call, if it is recorded; `standstills`: how
+    often this process had stood still when its head came; None: not known."""
 
     touchpoint: str
     started: float
@@ -56,10 +60,15 @@ class Call:
     actor: str = ""
     method: str = ""
     target: str = ""
-    traceparent: str = ""
+    trace: TraceContext | None = None
+    span: OpenSpan | None = None
     is_logged: bool = True
     place: PlaceInHand | None = None
     standstills: int | None = None
+
+    def trace_headers(self) -> Headers:
+        """The header of the records that the call leaves in Kafka, if it has a trace."""
+        return () if self.trace is None else handed_on(self.trace.traceparent)
 
     def response(self, answer: Answer) -> WholeResponse:
         """The HTTP response, with receipts if something was stored."""

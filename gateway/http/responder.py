@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from gateway.http import tracing
 from gateway.http.access_log import AccessLog
 from gateway.http.answers import OVERLOAD_RETRY_AFTER_S, Answer, Refused, kafka_away, overloaded, stood_still
 from gateway.http.call import Call
@@ -15,7 +16,6 @@ from gateway.http.metrics import Metrics
 from gateway.ports import Overloaded, RecordTooLarge, StoodStill, Unavailable
 from topics.http_faults import in_words
 from topics.logs.catalogue import REQUEST
-from topics.logs.traces import trace_id_of
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ class Responder:
     def respond(self, call: Call, answer: Answer) -> web.Response:
         seconds = time.perf_counter() - call.started
         self._metrics.count_request(call.touchpoint, answer.status, seconds)
+        if call.span is not None:
+            tracing.end(call, answer, seconds)
         if call.is_logged and self._access_log.wants_requests:
             line = {
                 "touchpoint": call.touchpoint,
@@ -48,8 +50,8 @@ class Responder:
             if call.code:
                 line["code"] = call.code
                 line["reason"] = call.reason
-            if call.traceparent:
-                line["trace_id"] = trace_id_of(call.traceparent)
+            if call.trace is not None:
+                line["trace_id"] = call.trace.trace_id
             if call.target:
                 line["method"] = call.method
                 line["target"] = call.target

@@ -69,6 +69,7 @@ class Commands:
             ("sluice-reply-partition", b"%d" % self._replies.partition),
             ("sluice-deadline-ms", b"%d" % deadline_ms),
             *self._signature(kind, command),
+            *call.trace_headers(),
         )
         is_relay = wait_s >= self._relay_deadline_s
         waiting = self._replies.expect(event, wait_s + RELAY_GRACE_S if is_relay else wait_s)
@@ -96,6 +97,7 @@ class Commands:
             ("sluice-reply-partition", b"%d" % self._replies.partition),
             ("sluice-deadline-ms", b"%d" % (now_ms + int(wait_s * 1_000))),
             ("sluice-batch-id", call.event.encode()),
+            *call.trace_headers(),
         )
         ids = [f"{call.event}-{index}" for index in range(len(parts))]
         records = []
@@ -127,7 +129,10 @@ class Commands:
         started = time.perf_counter()
         call.event = event = new_event_id()
         channel = call.channel.name if call.channel else ""
-        headers = role_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, self._now_ms())
+        headers = (
+            *role_headers(event, kind, GATEWAY_SOURCE, channel, call.subject, self._now_ms()),
+            *call.trace_headers(),
+        )
         self.check(call)
         call.positions.append(await self._producer.produce(Outgoing(topic, key, value, headers, partition)))
         if call.place is not None:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.access.control import AccessControl, Braked, check_offered
 from gateway.admission.calls import Calls
+from gateway.http import tracing
 from gateway.http.answers import Answer, Refused, answer_of, json_answer, shaped
 from gateway.http.body import BodyReader, check_values, parse, query_members, validate, with_path_members
 from gateway.http.call import Call, new_event_id
@@ -27,7 +28,6 @@ from topics.contract.entities import entities_named, entity_code, key_of_code
 from topics.contract.exact import look_of
 from topics.contract.leniency import CallMembers, normalised
 from topics.contract.touchpoints import TOUCHPOINTS
-from topics.logs.traces import TRACEPARENT
 from topics.records.envelope import COMMAND
 from topics.records.json_text import without_mark, write
 
@@ -69,7 +69,7 @@ class Ingress:
 
         async def handle(request: web.Request) -> web.Response:
             call = Call(touchpoint.name, time.perf_counter(), address=self._access.address(request))
-            call.traceparent = request.headers.get(TRACEPARENT, "")
+            tracing.begin(call, request)
             ticket = self._calls.ticket_of(request.protocol)
             call.standstills = ticket.standstills
             try:

@@ -45,7 +45,7 @@ def _prepare(
 ) -> tuple[Settings, Channels, HangUps]:
     """Settings and channels of a role, checked; its log is configured, and SIGHUP ends it no more."""
     from sluice.demo_channels import demo_channels
-    from sluice.roles import configure_logging
+    from sluice.roles import configure_signals
     from topics.configuration.channels_file import variables_named
     from topics.configuration.errors import ConfigurationError
     from topics.configuration.hang_ups import HangUps
@@ -56,7 +56,7 @@ def _prepare(
     except ConfigurationError:
         _warn()  # a misspelt variable may be the reason
         raise
-    configure_logging(settings, role)
+    configure_signals(settings, role)
     log.info("runs %s", FORM)
     used = variables_named(settings.channels_file) if settings.channels_file is not None else set()
     for text in unknown_variables(os.environ, used, every=True):

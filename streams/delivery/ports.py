@@ -106,6 +106,8 @@ class AttemptResult(Value, frozen=True, kw_only=True):
     fault: AnswerFault | None = None
     taken_before: bool = False
     """The far side refused, because it had carried out an earlier attempt."""
+    traceparent: str = ""
+    """The span of the attempt, or what caused it, where that is not recorded; empty without a trace."""
 
 
 class Clock(Protocol):
@@ -144,6 +146,8 @@ class Call(Value, frozen=True, kw_only=True):
     """The redrive that sends it; empty without one."""
     timeout_s: float | None = None
     """None: the destination's own."""
+    traceparent: str = ""
+    """The decision that wants it, and for a sender the span of the attempt; empty without a trace."""
 
     def text(self) -> bytes | memoryview:
         """The members as JSON; a view does not copy a large body."""

@@ -32,12 +32,13 @@ from topics.configuration.sla import DEFAULT_POLICY
 from topics.kafka.catalogue import BY_NAME as TOPIC_BY_NAME
 from topics.logs.catalogue import DECISION
 from topics.logs.lines import write_line
-from topics.logs.traces import trace_id_in
 from topics.records.envelope import EnvelopeError, parse
 from topics.records.keys import TICK_KEY, partition_of
 from topics.records.signing import Signer
 from topics.records.verdicts import Reply, Verdict
 from topics.subscriptions.index import SubscriptionIndex, SubscriptionView
+from topics.traces import spans
+from topics.traces.context import trace_id_of, traceparent_in
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +112,19 @@ class OrdersRole(Role):
             effects = decided.effects
             if event.kind is EventKind.QUERY:
                 effects = self._refused.answer(record, event.key, effects)
-            records = self._encoder.encode_effects(effects, decided.entity, event.channel, record.timestamp_ms)
+            traceparent = event.traceparent
+            if traceparent and record.prepared:
+                traceparent = traceparent_in(record.headers)  # the event was made before the span of its decision
+            records = self._encoder.encode_effects(
+                effects, decided.entity, event.channel, record.timestamp_ms, traceparent
+            )
         except Poison:
             raise
         except Exception as error:
             check_is_ours(state, event.key, error)
             raise
+        if spans.SPANS.current is not None:
+            spans.SPANS.current.attributes["sluice.verdict"] = decided.verdict
         if decided.verdict not in PLAIN:
             self._log(record, event, decided)
         # Tables last: nothing that can fail comes after them.
@@ -140,7 +148,7 @@ class OrdersRole(Role):
             subject=event.code,
             kind=_kind_of(event),
             event_id=event.id,
-            trace_id=trace_id_in(record.headers),
+            trace_id=trace_id_of(event.traceparent),
             position=f"{self._source_name}/{record.partition}/{record.offset}",
             verdict=verdict,
             reason=decided.message if event.outcome is None and verdict in OWN_WORDS else "",

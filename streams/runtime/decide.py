@@ -19,6 +19,7 @@ from streams.runtime.metrics import Metrics
 from streams.runtime.rejected import (
     DECISION_FAILED,
     SKIPPED,
+    headers_named,
     key_too_large,
     log_set_aside,
     reason_of,
@@ -29,6 +30,10 @@ from streams.runtime.role import GONE, Change, Effect, Poison, Record, Role
 from streams.runtime.stuck.paused import StuckError
 from streams.runtime.tables.local_store import LocalStoreError
 from streams.runtime.tables.partition_table import PartitionState
+from topics.traces import spans
+from topics.traces.catalogue import DECISION
+from topics.traces.context import TraceContext, context_in, with_context
+from topics.traces.spans import OpenSpan
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +59,7 @@ class DecideLoop:
         self._metrics = metrics
         self._failed_in_a_row_max = failed_in_a_row_max
         self._skips = skips
+        self._group = f"{source.partition('.')[0]}.{role.name}"
         self._wants_changes = type(role).changed is not Role.changed
         self._state_key = None if type(role).state_key is Role.state_key else role.state_key
 
@@ -73,6 +79,7 @@ class DecideLoop:
         changes: list[Change] = []
         done = 0
         redelivered = 0
+        is_traced = spans.SPANS.is_on
         until = None if hold_s is None else time.monotonic() + hold_s
         try:
             for raw in raws:
@@ -91,6 +98,8 @@ class DecideLoop:
                     redelivered += 1
                 elif self._skips and (why := self._skips.get((state.partition, offset))) is not None:
                     self._set_aside(state, record, raw, SKIPPED, why, changes)
+                elif is_traced and (cause := context_in(record.headers)) is not None and cause.sampled:
+                    self._decide_traced(state, record, raw, changes, cause)
                 else:
                     self._decide(state, record, raw, changes)
                 state.last_decided = offset
@@ -114,9 +123,51 @@ class DecideLoop:
             return False
         return state.all[0].is_made_from(key)
 
-    def _decide(self, state: PartitionState, record: Record, raw: Any, changes: list[Change]) -> None:
+    def _decide_traced(
+        self, state: PartitionState, record: Record, raw: Any, changes: list[Change], cause: TraceContext
+    ) -> None:
+        """Decides a record whose trace is recorded: what follows from it has the span of its decision as its cause."""
+        position = f"{self._source}/{record.partition}/{record.offset}"
+        span = spans.SPANS.begin_child(DECISION, cause, position)
+        if span is None:
+            self._decide(state, record, raw, changes)
+            return
+        spans.SPANS.current = span
         try:
-            effects = self._role.decide(record, state.tables)
+            caused = replace(record, headers=with_context(record.headers, span.context))
+            self._decide(state, record, raw, changes, caused)
+        finally:
+            spans.SPANS.current = None
+            spans.SPANS.end(span, f"process {self._source}", self._attributes(record))
+        self._commit.add_trace(span.context)
+
+    def _attributes(self, record: Record) -> dict[str, Any]:
+        said = headers_named(record)
+        return {
+            "messaging.system": "kafka",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": self._source,
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+            "messaging.consumer.group.name": self._group,
+            "sluice.channel": said.get("channel"),
+            "sluice.subject": said.get("subject"),
+            "sluice.event_id": said.get("event_id"),
+            "sluice.kind": said.get("kind"),
+        }
+
+    def _decide(
+        self,
+        state: PartitionState,
+        record: Record,
+        raw: Any,
+        changes: list[Change],
+        caused: Record | None = None,
+    ) -> None:
+        """`caused`: the record as it is decided, where that differs by its trace."""
+        try:
+            effects = self._role.decide(record if caused is None else caused, state.tables)
             if type(effects) is not list:
                 effects = list(effects)
             check_sizes(state, effects)
@@ -154,6 +205,9 @@ class DecideLoop:
         self, state: PartitionState, record: Record, raw: Any, code: str, reason: str, changes: list[Change]
     ) -> None:
         state.undo()
+        span: OpenSpan | None = spans.SPANS.current
+        if span is not None:
+            span.error = code
         self._metrics.rejected.labels(code).inc()
         log_set_aside(record, self._source, code)
         effect = rejection(record, role=self._role.name, topic=self._source, code=code, reason=reason)

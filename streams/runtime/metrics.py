@@ -26,6 +26,7 @@ class Metrics:
     """A worker's metrics. Labels: `partition` of the source topic, `table` by its catalogue name."""
 
     def __init__(self, role: str) -> None:
+        self.role = role
         self.registry = CollectorRegistry()
         self.registry.register(INVARIANT_VIOLATIONS)
         self.registry.register(UNREADABLE)

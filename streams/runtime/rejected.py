@@ -11,8 +11,8 @@ from streams.runtime.limits import HEADER_FRAMING_BYTES, KEY_BYTES_MAX, REASON_B
 from streams.runtime.role import Effect, Poison, Record
 from topics.logs.catalogue import SET_ASIDE
 from topics.logs.lines import write_line
-from topics.logs.traces import trace_id_in
 from topics.records.envelope import Headers, ReadHeaders
+from topics.traces.context import trace_id_in
 
 REJECTED_TOPIC = "commands.rejected"
 DECISION_FAILED = "decision_failed"
@@ -62,10 +62,15 @@ def _as_they_are(headers: ReadHeaders) -> Headers:
 
 def log_set_aside(record: Record, topic: str, code: str) -> None:
     """The line of a record that is set aside. Its reason may quote the record, and is kept with it alone."""
-    headers = dict(record.headers)
-    told = {field: _words(headers.get(name)) for name, field in _NAMED.items()}
+    told = headers_named(record)
     position = f"{topic}/{record.partition}/{record.offset}"
     write_line(SET_ASIDE, **told, trace_id=trace_id_in(record.headers), position=position, code=code)
+
+
+def headers_named(record: Record) -> dict[str, str]:
+    """The headers that say what a record is about, under the names that the log has for them."""
+    headers = dict(record.headers)
+    return {field: _words(headers.get(name)) for name, field in _NAMED.items()}
 
 
 def _words(content: bytes | None) -> str:

@@ -59,6 +59,8 @@ GATEWAY_ADMIN_PORT = 8081
 and beside the port of marketplaces, so that people find it. Gateway 1 of the same machine has the next one."""
 """The largest port of TCP. A larger number would be cut to 16 bits, and another port listened on."""
 
+TRACES_RATIO = 0.01
+"""One in a hundred shows every step of the usual within minutes, for 5 % of a worker's time at most."""
 JOURNAL_DAYS = 365
 """As long as the topics keep facts, from which the journal could be made again."""
 JOURNAL_CONNECTIONS = 4
@@ -317,6 +319,20 @@ class Settings(BaseSettings):
         default="auto",
         description="`json`: a line of JSON for each record; `console`: lines for people; `auto`: these on a terminal, "
         "else JSON ([logs.md](logs.md))",
+    )
+
+    traces_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="where a collector takes traces (OTLP over HTTP), as `http://127.0.0.1:4318`; without it no span "
+        "is recorded ([traces.md](traces.md))",
+    )
+    traces_ratio: float = Field(
+        default=TRACES_RATIO,
+        ge=0,
+        le=1,
+        description="share of the calls whose callers send no `traceparent` that is traced; the flag of a caller's "
+        "`traceparent` says it for his own",
     )
 
     @field_validator("gateway_number")

@@ -60,6 +60,7 @@ _CLOUD_EVENTS: Schema = {
         "sluice-made-by": _header(
             "epoch/offset of the role that wrote the record: see docs/reading.md", pattern="^[0-9]+/"
         ),
+        "traceparent": _header("Span that caused the record (W3C Trace Context), if its call is traced"),
         "sluice-correlation-id": _header("On topics of channels: an answer repeats the id of its request"),
         "sluice-attempt": _header("On requests to channels: the number of the attempt, from 1", pattern="^[0-9]+$"),
     },

@@ -14,7 +14,8 @@ _ORDER = """\
 
 A line has the code of its order as `subject`, and as `event_id` the id that the caller got in `Sluice-Event-Id`. What
 came of that event has the same id in all roles, and a request to a far side has it as the beginning of its
-`delivery_id`. So
+`delivery_id`. Where the caller sent a `traceparent`, or the call is traced ([traces.md](traces.md)), each of these
+lines has the id of the trace as `trace_id`. So
 
 ```console
 $ grep -h FIRST-1 .sluice/by-hand/logs/*.log | sort

@@ -50,7 +50,8 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "reason": "why, for people, in Sluice's own words; those of a far side are in the history of the order alone",
         "records": "records that the call left in Kafka",
         "requests": "requests that the line stands for",
-        "server": "address of the broker",
+        "server": "address of the broker, or of the collector of traces",
+        "spans": "spans that were dropped meanwhile",
         "status": "HTTP status of the answer",
         "subject": "code of the order, return or manifest, or the location of stock",
         "target": "path of a request that no route takes, or of an action",
@@ -151,6 +152,7 @@ ATTEMPT = LogEvent(
         "subject",
         "delivery_id",
         "event_id",
+        "trace_id",
         "attempt",
         "class",
         "status",
@@ -169,10 +171,45 @@ KAFKA_AWAY = LogEvent(
 KAFKA_BACK = LogEvent(
     "kafka-back", INFO, ALL, "That broker answers again. One line when it ends.", ("broker", "server", "lasted_s")
 )
+TRACES_AWAY = LogEvent(
+    "traces-away",
+    WARNING,
+    (*STREAMS, "gateway"),
+    "The collector of traces takes no spans: they are dropped, and all else goes on. One line when it begins.",
+    ("server", "error", "spans"),
+)
+TRACES_BACK = LogEvent(
+    "traces-back",
+    INFO,
+    (*STREAMS, "gateway"),
+    "The collector takes spans again. One line when it ends.",
+    ("server", "lasted_s", "spans"),
+)
+TRACES_LOST = LogEvent(
+    "traces-lost",
+    WARNING,
+    (*STREAMS, "gateway"),
+    "There were more spans than could be sent, and the oldest were dropped: lower `SLUICE_TRACES_RATIO`. At most one "
+    "line a minute.",
+    ("server", "spans"),
+)
 MESSAGE = LogEvent(
     "message", INFO, ALL, "Anything else, as a text, at the level that `level` says.", ("logger", "message", "error")
 )
 
-EVENTS: Final = (REQUEST, ACTION, OVERLOADED, DECISION, SET_ASIDE, ATTEMPT, KAFKA_AWAY, KAFKA_BACK, MESSAGE)
+EVENTS: Final = (
+    REQUEST,
+    ACTION,
+    OVERLOADED,
+    DECISION,
+    SET_ASIDE,
+    ATTEMPT,
+    KAFKA_AWAY,
+    KAFKA_BACK,
+    TRACES_AWAY,
+    TRACES_BACK,
+    TRACES_LOST,
+    MESSAGE,
+)
 ALLOWED: Final = MappingProxyType({event.name: frozenset(event.fields) for event in EVENTS})
 """The fields of each event, by its name."""

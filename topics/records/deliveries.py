@@ -36,7 +36,15 @@ class _Members:
         return handler.generate_schema(dict[str, Any] | None)
 
 
+class _Text:
+    """For the documents: a text, or left out."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return handler.generate_schema(str | None)
+
+
 Body = Annotated[msgspec.Raw, _Members()]
+OptionalName = Annotated[Name | msgspec.UnsetType, _Text()]
 
 NO_BODY = msgspec.Raw(b"null")
 _OBJECT = ord("{")
@@ -67,6 +75,7 @@ class DeliveryRequest(JsonRecord, frozen=True, kw_only=True):
       forgotten and came again count from 1 anew, in a later incarnation.
     - `redriven`: an operator sends it again, so it leaves room for others.
     - `hold`: it puts its order on hold or releases it, so it goes before creates.
+    - `traceparent`: the decision that wants it, if that is traced (W3C Trace Context).
     - `again`: an earlier request for the same may have been carried out, although no success is known.
     - `reply`: of a request that belongs to no order, the partition of `replies` on which a gateway waits.
     """
@@ -90,11 +99,17 @@ class DeliveryRequest(JsonRecord, frozen=True, kw_only=True):
     reply: Number | None = None
     hold: bool = False
     again: bool = False
+    traceparent: OptionalName = msgspec.UNSET
 
     @property
     def size(self) -> int:
         """Bytes of its body."""
         return len(self.body)
+
+    @property
+    def cause(self) -> str:
+        """Its `traceparent`; empty without one."""
+        return self.traceparent if isinstance(self.traceparent, str) else ""
 
     @property
     def members(self) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from topics.records.reading import MADE_BY
 from topics.records.signing import SIGNATURE
+from topics.traces.context import TRACEPARENT, handed_on, traceparent_of
 from topics.values import Value
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -33,7 +34,15 @@ INTEGER_MAX = (1 << 63) - 1
 _NAMES = frozenset(
     {
         *("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_subject", "ce_time", "content-type", "sluice-channel"),
-        *("sluice-reply-partition", "sluice-reply-topic", "sluice-deadline-ms", "sluice-batch-id", SIGNATURE, MADE_BY),
+        *(
+            "sluice-reply-partition",
+            "sluice-reply-topic",
+            "sluice-deadline-ms",
+            "sluice-batch-id",
+            SIGNATURE,
+            MADE_BY,
+            TRACEPARENT,
+        ),
     }
 )
 """Names of the headers that Sluice writes; others may be in capitals."""
@@ -97,6 +106,7 @@ class Envelope(Value, frozen=True, kw_only=True):
     partition of `replies` on which a gateway waits for `id`; `reply_topic` is the full name of the topic on which a
     direct producer wants its verdict, `deadline_ms` until when (epoch milliseconds). `batch_id` is the id of the HTTP
     call that a split record came from. `signature`: a gateway's, of type, key and value (topics.records.signing).
+    `traceparent`: the span that caused it (topics.traces.context); empty for a record that no trace has.
     """
 
     id: str
@@ -110,6 +120,7 @@ class Envelope(Value, frozen=True, kw_only=True):
     deadline_ms: int | None = None
     batch_id: str = ""
     signature: bytes = b""
+    traceparent: str = ""
 
     def headers(self) -> Headers:
         headers = [*event_headers(self.id, self.type, self.source, self.channel, self.subject, self.time_ms)]
@@ -123,6 +134,7 @@ class Envelope(Value, frozen=True, kw_only=True):
             headers.append(("sluice-batch-id", self.batch_id.encode()))
         if self.signature:
             headers.append((SIGNATURE, self.signature))
+        headers += handed_on(self.traceparent)
         return tuple(headers)
 
 
@@ -183,6 +195,7 @@ def parse(headers: Collection[tuple[str, bytes | None]]) -> Envelope:
         deadline_ms=_integer(found, "sluice-deadline-ms") if "sluice-deadline-ms" in found else None,
         batch_id=_text(found, "sluice-batch-id") if get("sluice-batch-id") else "",
         signature=get(SIGNATURE) or b"",
+        traceparent=traceparent_of(raw) if (raw := get(TRACEPARENT)) else "",
     )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from random import Random
 
+from msgspec.structs import replace
+
+from streams.delivery.attempts import tracing
 from streams.delivery.attempts.classify import ACKNOWLEDGEMENT, ResponseVerdict, classify
 from streams.delivery.attempts.resolution import record_attempt, resolve
 from streams.delivery.attempts.response_headers import spent_until_ms
@@ -23,6 +26,7 @@ from streams.delivery.ports import (
     UnreadableBodyError,
 )
 from streams.runtime.role import Change
+from topics.configuration.pace import Pace
 from topics.contract.definition import Mode, WhenDead
 from topics.logs.catalogue import ATTEMPT
 from topics.logs.lines import write_line
@@ -30,6 +34,7 @@ from topics.records.deliveries import Conclusion, OutcomeKind, event_of
 from topics.records.envelope import DELIVERY_DEAD, DELIVERY_REFUSED
 from topics.records.keys import entry_key
 from topics.subscriptions.model import FACT, KINDS
+from topics.traces.context import trace_id_of
 
 WITHDRAWN = "not sent before the caller's deadline"
 TAKEN_STATUS = 200
@@ -39,11 +44,14 @@ LATE = "no success before the caller's deadline"
 log = logging.getLogger(__name__)
 
 
-async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResult:
-    """Send once and classify the answer; writes one wide log line."""
+async def attempt_once(sender: Sender, call: Call, clock: Clock, config: Pace | None = None) -> AttemptResult:
+    """Send once and classify the answer; writes one wide log line, and a span if the call is traced. `config`: of the
+    destination, for the names in the span."""
     at_ms = clock.now_ms()
+    span = tracing.begin(call)
+    sent = call if span is None else replace(call, traceparent=span.context.traceparent)
     try:
-        answer = await sender.send(call)
+        answer = await sender.send(sent)
     except UnreadableBodyError as error:
         # Delivery decodes a body where a sender needs a member of it, and not before.
         answer = Answer(status=None, error=f"the request cannot be sent as it is: {error}"[:300], unsendable=True)
@@ -61,7 +69,10 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
         spent_until_ms=spent_until_ms(answer.headers, now_ms),
         far_side=answer.far_side,
         fault=verdict.fault,
+        traceparent=sent.traceparent,
     )
+    if span is not None:
+        tracing.end(span, call, result, config)
     write_line(
         ATTEMPT,
         destination=call.destination,
@@ -71,6 +82,7 @@ async def attempt_once(sender: Sender, call: Call, clock: Clock) -> AttemptResul
         subject=call.subject,
         delivery_id=call.delivery_id,
         event_id="" if call.touchpoint is FACT else event_of(call.delivery_id),
+        trace_id=trace_id_of(call.traceparent),
         attempt=call.attempt,
         **{"class": result.kind},
         status=result.status,
@@ -117,6 +129,7 @@ def finish(
             next_ms=resolution.next_ms,
             # The attempt keeps the status that came; to those who wait for the answer it is a success.
             status=TAKEN_STATUS if result.taken_before else None,
+            traceparent=result.traceparent,
         ),
     ]
     if kind is OutcomeKind.DELIVERED and entry.dead_at:

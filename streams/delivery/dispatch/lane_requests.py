@@ -218,6 +218,7 @@ class LaneRequests:
             watermark=entry.watermark or 0,
             redrive=entry.redrive,
             timeout_s=timeout_s(request, self._shard.config.timeout_s, self._clock.now_ms()),
+            traceparent=request.cause,
         )
 
     def _finish(

@@ -42,6 +42,7 @@ class ShardSender:
 
     def __init__(self, shard: Shard, worker: Worker, admission: Admission, wake: Callable[[], None]) -> None:
         self.counters = DispatcherCounters(shard.destination)
+        self._config = shard.config
         self._sender = worker.sender
         self._clock = worker.clock
         self._admission = admission
@@ -52,7 +53,7 @@ class ShardSender:
         result: AttemptResult | None = None
         closed = False
         try:
-            result = await attempt_once(self._sender, call, self._clock)
+            result = await attempt_once(self._sender, call, self._clock, self._config)
         finally:
             closed = self._admission.on_answered(flight, result)
             self._wake()

@@ -16,6 +16,7 @@ from topics.records.envelope import DELIVERY_SOURCE
 from topics.records.json_record import encode_record
 from topics.records.verdicts import Reply, Verdict
 from topics.subscriptions.model import FACT
+from topics.traces.context import handed_on
 
 REPLY_PARTITIONS = BY_NAME["replies"].partitions or 0
 _VERDICTS = {OutcomeKind.DELIVERED: Verdict.ANSWERED, OutcomeKind.REFUSED: Verdict.REFUSED}
@@ -65,10 +66,12 @@ def outcome(
     message: str = "",
     next_ms: int | None = None,
     status: int | None = None,
+    traceparent: str = "",
 ) -> list[Effect]:
     """The outcome for the order or the gateway that made the request. A fact has none: an order knows nothing of its
     subscribers, and a fact about a fact's delivery would be delivered in turn. The id is the same when the outcome is
-    reported again after a crash. `status`: another one than the last attempt's."""
+    reported again after a crash. `status`: another one than the last attempt's. `traceparent`: the span of that
+    attempt, without which the outcome goes on with the trace of the request."""
     request = entry.request
     if request.touchpoint == FACT.name:
         return []
@@ -86,6 +89,7 @@ def outcome(
     )
     suffix = f":{entry.attempts}" if kind is OutcomeKind.RETRYING else ""
     headers = _told_headers(request, f"{request.id}:{kind}{suffix}", envelope.DELIVERY_OUTCOME, now_ms)
+    headers += handed_on(traceparent or request.cause)
     return [Effect("orders.commands", request.entity.encode(), report.encode(), headers)]
 
 

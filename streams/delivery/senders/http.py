@@ -23,6 +23,7 @@ from topics.contract.touchpoints import BY_NAME
 from topics.paths.patterns import filled, names_in
 from topics.records.json_text import write
 from topics.schema_base import canonical
+from topics.traces.context import TRACEPARENT
 from topics.webhooks.addresses import is_address
 from topics.webhooks.dialling import network_fault
 
@@ -123,6 +124,8 @@ class HttpSender(Sender):
             headers["Sluice-Attempt"] = str(call.attempt)
         if call.redrive:
             headers["Sluice-Redrive"] = call.redrive
+        if call.traceparent:
+            headers[TRACEPARENT] = call.traceparent
         return headers
 
 

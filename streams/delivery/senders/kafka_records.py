@@ -30,6 +30,7 @@ def request_headers(call: Call, answers_to: str, deadline_ms: int, now_ms: int) 
         time_ms=now_ms,
         reply_topic=answers_to,
         deadline_ms=deadline_ms,
+        traceparent=call.traceparent,
     )
     return (
         *envelope.headers(),

@@ -18,6 +18,7 @@ from topics.configuration.settings import Settings
 from topics.records.keys import split, subscription_of
 from topics.subscriptions.index import SubscriptionIndex
 from topics.subscriptions.model import SigningSecret, Subscription
+from topics.traces.context import TRACEPARENT
 from topics.webhooks.addresses import EndpointError
 from topics.webhooks.client import Endpoint, WebhookClient
 from topics.webhooks.dialling import guard_of
@@ -77,6 +78,8 @@ class WebhookSender(Sender):
         )
         if call.redrive:
             headers += f"sluice-redrive: {call.redrive}\r\n"
+        if call.traceparent:
+            headers += f"{TRACEPARENT}: {call.traceparent}\r\n"
         timeout_s = prepared.timeout_s if call.timeout_s is None else call.timeout_s
         reply = await self._client.post(prepared.endpoint, headers, body, timeout_s)
         return Answer(status=reply.status, headers=reply.headers, body=reply.body, error=reply.error)

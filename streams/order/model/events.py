@@ -139,6 +139,8 @@ class Event(Value, frozen=True, kw_only=True):
     policy: Policy = NO_POLICY
     said_ms: int = 0
     own: dict[str, Any] | None = None
+    traceparent: str = ""
+    """The span of its decision, or what its sender handed on; empty without a trace. Nothing is decided by it."""
     payload: str = ""
     """Digest of `body` as the touchpoint's members, of a large call: it was made before."""
 

@@ -163,6 +163,7 @@ def _command(
     return Event(
         kind=kind_of_command(touchpoint.name, members),
         id=envelope.id,
+        traceparent=envelope.traceparent,
         channel=envelope.channel,
         code=code,
         key=key_of_code(touchpoint, envelope.channel, code),
@@ -226,6 +227,7 @@ def _outcome(record: Record, envelope: Envelope, channel: Channel) -> Event:
     return Event(
         kind=kind,
         id=envelope.id,
+        traceparent=envelope.traceparent,
         channel=envelope.channel,
         code=_code_of(record.key),
         key=record.key,
@@ -248,6 +250,7 @@ def _query(members: dict[str, Any], envelope: Envelope, reply_to: Address | None
     return Event(
         kind=EventKind.QUERY,
         id=envelope.id,
+        traceparent=envelope.traceparent,
         channel=envelope.channel,
         code=code,
         key=key,
@@ -287,6 +290,7 @@ def _resubmit(
     return Event(
         kind=EventKind.RESUBMIT,
         id=envelope.id,
+        traceparent=envelope.traceparent,
         channel=envelope.channel,
         code=code,
         key=key,
@@ -325,6 +329,7 @@ def _internal(members: dict[str, Any], envelope: Envelope, channel: Channel) -> 
     return Event(
         kind=kind,
         id=envelope.id,
+        traceparent=envelope.traceparent,
         channel=envelope.channel,
         code=code,
         key=return_key(envelope.channel, code) if of_return else order_key(envelope.channel, code),

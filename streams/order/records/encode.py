@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+from msgspec import UNSET
 
 from streams.order.model import effects
 from streams.order.model.effects import NoteRefusal, PublishFact, RecordAnswer, ReplyTo, RequestDelivery, SendCommand
@@ -14,13 +15,14 @@ from streams.runtime.role import Effect
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
 from topics.records.deliveries import TAKES_PLACE_OF, DeliveryRequest, body_of
-from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, event_headers, role_headers
+from topics.records.envelope import DELIVERY_REQUEST, FACT, ORDERS_SOURCE, REPLY, Headers, event_headers, role_headers
 from topics.records.json_text import write
 from topics.records.keys import INCREFF, destination_partition, join, lane_key, shard_of, subscription_destination
 from topics.records.verdicts import Address, Reply
 from topics.subscriptions.index import SubscriptionIndex
 from topics.subscriptions.model import FACT as FACT_KIND
 from topics.subscriptions.model import Subscription, delivered_body, delivery_id
+from topics.traces.context import handed_on
 
 SHARED_LINES_MIN = 20
 """Lines that are written once for all facts that share them: of fewer, writing costs less than keeping the text."""
@@ -42,15 +44,16 @@ class EffectEncoder:
         """The lines of the last fact that had many, and their text."""
 
     def encode_effects(
-        self, wanted: Iterable[effects.Effect], entity: Entity | None, channel: str, now: int
+        self, wanted: Iterable[effects.Effect], entity: Entity | None, channel: str, now: int, traceparent: str = ""
     ) -> list[Effect]:
-        """The records of a decision's effects, in their order. Two kinds are none: they go to tables."""
+        """The records of a decision's effects, in their order. Two kinds are none: they go to tables. `traceparent`: of
+        the decision, if it is traced."""
         records: list[Effect] = []
         for effect in wanted:
             if not isinstance(effect, _FOR_TABLES):
-                records.append(self.encode_effect(effect, entity, channel, now))
+                records.append(self.encode_effect(effect, entity, channel, now, traceparent))
                 if isinstance(effect, PublishFact) and entity is not None:
-                    records += self._fan_out(effect, entity, now)
+                    records += self._fan_out(effect, entity, now, traceparent)
         return records
 
     def encode_effect(
@@ -59,19 +62,20 @@ class EffectEncoder:
         entity: Entity | None,
         channel: str,
         now: int,
+        traceparent: str = "",
     ) -> Effect:
         """The record of one effect. `now` is the decided record's time."""
         if isinstance(effect, ReplyTo):
             return reply_record(effect.reply, effect.address, channel, now)
         if isinstance(effect, SendCommand):
             headers = _headers(effect.id, effect.type, channel, effect.subject, now)
-            return Effect("orders.commands", effect.key, write(effect.body), headers)
+            return Effect("orders.commands", effect.key, write(effect.body), _traced(headers, traceparent))
         if entity is None:
             raise ValueError(f"{type(effect).__name__} without an entity")
         if isinstance(effect, PublishFact):
             headers = event_headers(effect.id, FACT + effect.name, ORDERS_SOURCE, channel, entity.code, now)
-            return Effect("orders.events", entity.key, self._fact(effect.data), headers)
-        return self._request(effect, entity, now)
+            return Effect("orders.events", entity.key, self._fact(effect.data), _traced(headers, traceparent))
+        return self._request(effect, entity, now, traceparent)
 
     def _fact(self, data: dict[str, Any]) -> bytes:
         """The text of a fact. Facts of an order share its lines; long ones are written once for all of them."""
@@ -85,7 +89,7 @@ class EffectEncoder:
         except TypeError:  # a whole number of more than 64 bits, beside which no part is taken as it is
             return write(data)
 
-    def _fan_out(self, fact: PublishFact, entity: Entity, now: int) -> list[Effect]:
+    def _fan_out(self, fact: PublishFact, entity: Entity, now: int, traceparent: str) -> list[Effect]:
         """A request for each subscriber that wants the fact, in lanes of their own, by its sequence.
 
         There are none for a channel that was taken out of the configuration: delivery would set them all aside.
@@ -93,11 +97,13 @@ class EffectEncoder:
         if entity.channel not in self._channels.channels:
             return []
         return [
-            self._fact_request(fact, subscription, entity, now)
+            self._fact_request(fact, subscription, entity, now, traceparent)
             for subscription in self._subscriptions.matching(fact.name, fact.data)
         ]
 
-    def _fact_request(self, fact: PublishFact, subscription: Subscription, entity: Entity, now: int) -> Effect:
+    def _fact_request(
+        self, fact: PublishFact, subscription: Subscription, entity: Entity, now: int, traceparent: str
+    ) -> Effect:
         destination = subscription_destination(subscription.id)
         shard = shard_of(entity.key, subscription.shards)
         lane = lane_key(destination, entity.key)
@@ -114,11 +120,12 @@ class EffectEncoder:
             sequence=fact.data["sequence"],
             created_ms=now,
             story=entity.incarnation_ms,
+            traceparent=traceparent or UNSET,
         )
-        headers = _headers(request.id, DELIVERY_REQUEST, entity.channel, entity.code, now)
+        headers = _traced(_headers(request.id, DELIVERY_REQUEST, entity.channel, entity.code, now), traceparent)
         return Effect("deliveries.requests", lane, request.encode(), headers, self._home(destination, shard))
 
-    def _request(self, effect: RequestDelivery, entity: Entity, now: int) -> Effect:
+    def _request(self, effect: RequestDelivery, entity: Entity, now: int, traceparent: str) -> Effect:
         key = entity.key
         shard = shard_of(key, self._shards(effect.destination, entity.channel))
         own = join(effect.destination, key.decode(), effect.id)
@@ -141,8 +148,9 @@ class EffectEncoder:
             story=entity.incarnation_ms,
             hold=effect.hold,
             again=effect.again,
+            traceparent=traceparent or UNSET,
         )
-        headers = _headers(effect.id, DELIVERY_REQUEST, entity.channel, entity.code, now)
+        headers = _traced(_headers(effect.id, DELIVERY_REQUEST, entity.channel, entity.code, now), traceparent)
         if effect.former:
             headers = (*headers, (TAKES_PLACE_OF, effect.former.encode()))
         return Effect("deliveries.requests", lane, request.encode(), headers, self._home(effect.destination, shard))
@@ -170,3 +178,8 @@ def reply_record(reply: Reply, address: Address, channel: str, now: int) -> Effe
 
 def _headers(id_: str, type_: str, channel: str, subject: str, now: int) -> tuple[tuple[str, bytes], ...]:
     return role_headers(id_, type_, ORDERS_SOURCE, channel, subject, now)
+
+
+def _traced(headers: Headers, traceparent: str) -> Headers:
+    """Headers of a record that goes on with the trace of its decision."""
+    return (*headers, *handed_on(traceparent)) if traceparent else headers

@@ -10,12 +10,13 @@ from streams.runtime.limits import GROUP_BYTES_MAX, GROUP_RECORDS_MAX
 from streams.runtime.role import GONE, Effect
 from streams.runtime.tables.partition_table import PartitionState, PartitionTable
 from topics.records.reading import MADE_BY
+from topics.traces.context import TraceContext
 
 
 class Group:
     """Effects and state by topic partition, and the chunks and waiters that they make durable."""
 
-    __slots__ = ("audited", "bytes", "chunks", "effects", "marks", "records", "state", "tables", "waiters")
+    __slots__ = ("audited", "bytes", "chunks", "effects", "marks", "records", "state", "tables", "traces", "waiters")
 
     def __init__(self) -> None:
         self.effects: dict[tuple[str, int | None], Batches] = {}
@@ -27,6 +28,8 @@ class Group:
         self.audited: list[PartitionState] = []
         self.chunks: list[tuple[int, int]] = []
         self.waiters: list[asyncio.Future[None]] = []
+        self.traces: list[TraceContext] = []
+        """Decisions of the group that are recorded as spans."""
         self.records = 0
         self.bytes = 0
 

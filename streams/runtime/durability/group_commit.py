@@ -32,6 +32,9 @@ from streams.runtime.metrics import Metrics
 from streams.runtime.role import Change, Effect
 from streams.runtime.tables.partition_table import PartitionState, PartitionTable
 from topics.kafka.channel_topics import REPLIES
+from topics.traces import spans
+from topics.traces.catalogue import COMMIT
+from topics.traces.context import TraceContext
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +160,10 @@ class GroupCommit:
         self._gathering.audited.extend(states)
         self._wake.set()
 
+    def add_trace(self, decision: TraceContext) -> None:
+        """Links the span of the gathering group to a decision in it."""
+        self._gathering.traces.append(decision)
+
     def add_chunk(self, partition: int, last_offset: int) -> None:
         """Finishes the chunk with the gathering group, which has its effects and state."""
         self._gathering.chunks.append((partition, last_offset))
@@ -236,8 +243,16 @@ class GroupCommit:
         self._metrics.effects.inc(effects)
         self._metrics.group_records.observe(effects + state)
         self._metrics.group_seconds.observe(self.progress_at - started)
+        if group.traces:
+            self._trace(group, effects + state, self.progress_at - started)
         self._in_flight.remove(group)
         await self._announce()
+
+    def _trace(self, group: Group, records: int, lasted_s: float) -> None:
+        span = spans.SPANS.begin_linked(COMMIT, group.traces)
+        if span is not None:
+            told = {"sluice.role": self._metrics.role, "messaging.batch.message_count": records}
+            spans.SPANS.end(span, f"commit {self._metrics.role}", told, lasted_s=lasted_s)
 
     async def _send(self, step: Step) -> int:
         """Sends one step of a group, with the lease: a worker that stood still writes no more than it had begun."""

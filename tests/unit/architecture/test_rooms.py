@@ -37,7 +37,8 @@ BOUNDS = {
     # enumerations are found at once.
     # `logs` is a room of its own: clients, which notice outages, and all roles write lines of one catalogue.
     # `destinations` is a room of its own: gateway and delivery follow the pauses of far sides and subscriptions alike.
-    "topics": (17, 9, 47),
+    # So is `traces`: all roles hand on what a caller's trace says, and records carry it.
+    "topics": (18, 10, 53),
     # `queries` is a room of its own: it reads what `store` writes, and hands rows to `story`.
     "journal": (7, 4, 10),
     # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.

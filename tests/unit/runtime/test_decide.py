@@ -50,13 +50,13 @@ class Counting(Role):
 
 
 class Loop:
-    def __init__(self, limit: int = 100) -> None:
+    def __init__(self, limit: int = 100, role: Counting | None = None) -> None:
         publisher, self.producer = fake_publisher("out", "told", "state", "other", "commands.rejected")
         self.ledger = OffsetLedger()
         self.skips: dict[tuple[int, int], str] = {}
         self.metrics = Metrics("test")
         self.commit = fake_commit(publisher, self.ledger, self._fail, metrics=self.metrics)
-        self.role = Counting()
+        self.role = role or Counting()
         self.decide = DecideLoop(self.role, "t.source.v1", self.commit, self.metrics, limit, self.skips)
         self.state = PartitionState(0, self.role.tables)
 

@@ -160,7 +160,7 @@ def test_a_variable_that_is_like_no_setting_is_named_to_those_who_run_a_role() -
 def test_commands_and_roles_warn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sluice.roles, "configure_logging", lambda _settings, _role: None)
+    monkeypatch.setattr(sluice.roles, "configure_signals", lambda _settings, _role: None)
     monkeypatch.setattr(sluice.roles, "run_streams", lambda *_: 0)
     file = tmp_path / "channels.toml"
     file.write_text(

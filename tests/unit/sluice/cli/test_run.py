@@ -20,7 +20,7 @@ Started = list[tuple[str, str]]
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     """Name and instance of each role that was started."""
     found: Started = []
-    monkeypatch.setattr(sluice.roles, "configure_logging", lambda _settings, _role: None)
+    monkeypatch.setattr(sluice.roles, "configure_signals", lambda _settings, _role: None)
     for name in [name for name in os.environ if name.startswith("SLUICE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(sluice.roles, "run_gateway", lambda settings, *_: found.append(("gateway", settings.instance)))
