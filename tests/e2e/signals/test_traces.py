@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sluice.dev.local.ports import free_ports
-from tests.e2e.collector import Collector, SeenSpan, collector
+from tests.e2e.signals.collector import Collector, SeenSpan, collector
 from tests.e2e.stack import MARKETPLACE_HEADERS, Stack, create_order
 
 Code = Callable[[], str]
