@@ -32,11 +32,11 @@ def free_ports(count: int) -> list[int]:
     choice = random.SystemRandom()
     found: list[int] = []
     for _ in range(_TRIES):
+        if len(found) == count:
+            return found
         port = choice.randrange(_LOW, _HIGH)
         if port not in found and _is_ours(port) and is_free(port):
             found.append(port)
-        if len(found) == count:
-            return found
     raise OSError(f"found only {len(found)} of {count} free ports between {_LOW} and {_HIGH}")
 
 
