@@ -25,6 +25,7 @@ from gateway.admission.limiter import Limiter
 from gateway.admission.overload import Overload
 from gateway.api.handler import Act, Management, add_api
 from gateway.api.inventory.api import InventoryApi
+from gateway.api.journal.lists import list_acts
 from gateway.api.journal.orders import OrderListApi
 from gateway.api.journal.stories import Stories
 from gateway.api.journal.story import StoriesApi
@@ -44,6 +45,7 @@ from gateway.http.probes import Probes
 from gateway.http.responder import Responder
 from gateway.http.unmatched import Unmatched
 from gateway.kafka.commands import Commands
+from gateway.kafka.groups import KafkaGroups
 from gateway.kafka.log_reader import dead_letter_log, fact_log
 from gateway.kafka.producer import SharedProducer
 from gateway.kafka.refused_calls import RefusedCalls
@@ -171,6 +173,7 @@ def _acts(
         **InventoryApi(channels, dependencies).acts(),
         **SnapshotsApi(settings, channels, dependencies, commands).acts(),
         **OrderListApi(channels, dependencies.journal).acts(),
+        **list_acts(settings, channels, dependencies),
     }
 
 
@@ -286,6 +289,7 @@ async def serve(
         siblings=siblings,
         journal=journal,
         lags=RoleLags(settings),
+        groups=KafkaGroups(settings),
     )
     apps = make_apps(settings, channels, dependencies, calls)
     reload = CredentialsReload(settings, apps.access)

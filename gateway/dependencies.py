@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
-from gateway.ports import Clock, Endpoints, Lags, Log, Producer, Replies, Stock, StockOperations
+from gateway.ports import Clock, Endpoints, Groups, Lags, Log, Producer, Replies, Stock, StockOperations
 from gateway.siblings import Siblings
 from journal.queries.reader import JournalReader
 from topics.subscriptions.index import SubscriptionIndex
@@ -30,3 +30,4 @@ class Dependencies:
     siblings: Siblings
     journal: JournalReader
     lags: Lags
+    groups: Groups

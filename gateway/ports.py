@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from topics.api.snapshots import SnapshotDocument
-from topics.kafka.groups import Behind, Place
+from topics.kafka.groups import Behind, GroupState, Place
 from topics.records.envelope import Headers
 from topics.records.verdicts import Reply
 from topics.stock.controls import ControlIndex
@@ -169,6 +169,14 @@ class StockOperations(Protocol):
         """Returns when the record of `inventory.controls` at this offset has been read."""
 
     def unready(self) -> str | None: ...
+
+
+class Groups(Protocol):
+    """The consumer groups of roles, as Kafka knows them."""
+
+    async def states(self, positions: Mapping[str, Mapping[tuple[str, int], int]]) -> Sequence[GroupState]:
+        """The group of each role. `positions`: what a role has next of each partition, if it keeps that itself. Raises
+        Unavailable."""
 
 
 Clock = Callable[[], int]

@@ -28,6 +28,7 @@ from gateway.dependencies import Dependencies
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from gateway.http.responder import Handler
+from gateway.kafka.groups import KafkaGroups
 from gateway.kafka.log_reader import dead_letter_log, fact_log
 from gateway.kafka.producer import BATCH_BYTES, SharedProducer
 from gateway.kafka.role_lags import RoleLags
@@ -90,6 +91,7 @@ async def gateway(settings: Settings) -> web.Application:
         siblings=Siblings(settings),
         journal=journal_reader(settings),
         lags=RoleLags(settings),
+        groups=KafkaGroups(settings),
     )
     apps = make_apps(settings, channels, dependencies, calls)
     apps.gateway[DOOR] = Door(calls, apps.access.claimed)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from sqlalchemy import Index, Table
+from sqlalchemy import text as condition
 
 from journal.tables.base import (
     METADATA,
@@ -16,6 +19,15 @@ from journal.tables.base import (
     small,
     text,
 )
+
+HAS_NO_END: Final = condition("concluded IS NULL")
+"""The condition of dead letters that still wait for somebody, as an index has it."""
+
+
+def _where(rows: Any) -> dict[str, Any]:
+    """Options of an index that has some rows only."""
+    return {"postgresql_where": rows, "sqlite_where": rows}
+
 
 REQUESTS = Table(
     "requests",
@@ -41,6 +53,8 @@ REQUESTS = Table(
     small("body_bytes", "Bytes of its body, which is in `bodies`"),
     *proof_columns(),
     index_of_retention(),
+    Index(None, "written_ms", "request_id"),
+    Index(None, "destination", "written_ms"),
     comment="Each request on `deliveries.requests` that counts, whether it has left or not",
     **MONTHLY,
 )
@@ -123,6 +137,7 @@ WAITING = Table(
     Index(None, "order_key"),
     Index(None, "destination", "queued_ms"),
     Index(None, "destination", "next_ms"),
+    Index(None, "queued_ms", "request_id"),
     comment="Each request that waits to be delivered: `deliveries.outbox` as it is now",
 )
 
@@ -165,6 +180,7 @@ DEAD_LETTERS = Table(
     Index(None, "order_key"),
     Index(None, "destination", "touchpoint", "died_ms"),
     Index(None, "died_ms"),
+    Index(None, "died_ms", "request_id", **_where(HAS_NO_END)),
     comment="Each request on `deliveries.dead`: how it was given up or refused last, and how it ended. The proof is "
     "that of its last record",
 )

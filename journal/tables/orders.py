@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import Index, Table
 from sqlalchemy import text as condition
 
@@ -17,7 +19,10 @@ from journal.tables.base import (
     text,
 )
 
-_OPEN = condition("is_open")
+IS_OPEN: Final = condition("is_open")
+"""The condition of orders to which something is still to happen, as an index has it."""
+IS_PACKED: Final = condition("name = 'shipment-packed'")
+"""The condition of facts that tell how fast locations pack, as an index has it."""
 
 ORDERS = Table(
     "orders",
@@ -49,7 +54,7 @@ ORDERS = Table(
     Index(None, "received_ms", "order_key"),
     Index(None, "channel", "state", "received_ms"),
     Index(None, "state", "state_since_ms"),
-    Index(None, "due_ms", postgresql_where=_OPEN, sqlite_where=_OPEN),
+    Index(None, "due_ms", postgresql_where=IS_OPEN, sqlite_where=IS_OPEN),
     Index(None, "location", "state"),
     comment="One row for each order, return and manifest, as its facts on `orders.events` say. A code that is used "
     "again after its order was forgotten has another row. The proof is that of its last fact",
@@ -71,6 +76,7 @@ FACTS = Table(
     number("command_offset", "Offset on `orders.commands` of the command that caused it; its partition is `partition`"),
     text("data", "The fact: JSON, as in schemas/facts"),
     index_of_retention(),
+    Index(None, "at_ms", postgresql_where=IS_PACKED, sqlite_where=IS_PACKED),
     comment="Each fact on `orders.events` that counts",
     **MONTHLY,
 )

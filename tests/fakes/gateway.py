@@ -31,7 +31,7 @@ from topics.configuration.settings import Settings, load_settings
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
-from topics.kafka.groups import Place
+from topics.kafka.groups import GroupState, Place
 from topics.logs.lines import Lines
 from topics.records.envelope import CALL_REFUSED, Envelope, parse
 from topics.records.verdicts import Reply, Verdict
@@ -149,6 +149,21 @@ class FakeKafka:
 
 
 @dataclass
+class FakeGroups:
+    """Groups that are what a test says, or that Kafka does not tell of. `asked`: the positions that were given."""
+
+    found: Sequence[GroupState] = ()
+    error: Unavailable | None = None
+    asked: list[Mapping[str, Mapping[tuple[str, int], int]]] = field(default_factory=list)
+
+    async def states(self, positions: Mapping[str, Mapping[tuple[str, int], int]]) -> Sequence[GroupState]:
+        self.asked.append(positions)
+        if self.error is not None:
+            raise self.error
+        return self.found
+
+
+@dataclass
 class FakeEndpoints:
     """Endpoints that pass, or do not for a reason."""
 
@@ -246,6 +261,8 @@ async def gateway(
     kafka: FakeKafka | None = None,
     channels: Channels | None = None,
     lags: FakeLags | None = None,
+    groups: FakeGroups | None = None,
+    now_ms: int = NOW_MS,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     kafka = kafka or FakeKafka()
@@ -268,12 +285,13 @@ async def gateway(
         endpoints=endpoints,
         facts=facts,
         dead=dead,
-        now_ms=lambda: NOW_MS,
+        now_ms=lambda: now_ms,
         metrics=metrics,
         access_log=access_log,
         siblings=siblings,
         journal=journal_reader(loaded),
         lags=lags or FakeLags(),
+        groups=groups or FakeGroups(),
     )
     apps = make_apps(loaded, channels or channels_with(), dependencies)
     await siblings.start()

@@ -24,7 +24,7 @@ from gateway.http.metrics import Metrics
 from gateway.ports import Outgoing, Position
 from gateway.siblings import Siblings
 from journal.queries.reader import journal_reader
-from tests.fakes.gateway import NOW_MS, FakeEndpoints, FakeKafka, FakeLags, FakeStock, channels_with
+from tests.fakes.gateway import NOW_MS, FakeEndpoints, FakeGroups, FakeKafka, FakeLags, FakeStock, channels_with
 from tests.fakes.log import FakeDead, FakeFacts
 from topics.configuration.settings import load_settings
 from topics.contract.sample_files import sample
@@ -114,6 +114,7 @@ async def served(limit: int, **more: Any) -> AsyncIterator[Served]:
         siblings=Siblings(load_settings()),
         journal=journal_reader(load_settings()),
         lags=FakeLags(),
+        groups=FakeGroups(),
     )
     overload = Overload(calls, metrics, access_log)
     apps = make_apps(load_settings(api_open=True), channels, dependencies, calls)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from topics.api.journal.list_routes import LIST_ROUTES
 from topics.api.journal.routes import JOURNAL_ROUTES
 from topics.api.management import (
     EventsDocument,
@@ -152,6 +153,7 @@ ROUTES: tuple[Route, ...] = (
     *_of_entity("order", OrderDocument),
     *_of_entity("return", ReturnDocument),
     *JOURNAL_ROUTES,
+    *LIST_ROUTES,
     _redrives("GET", "list-redrives", "The last redrives of this gateway", document=RedriveList, answers={200: _STATE}),
     _redrives(
         "POST",
