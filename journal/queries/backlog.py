@@ -1,4 +1,4 @@
-"""What waits for destinations, how their last attempts ended, and how much of their budgets these used."""
+"""The requests that wait for destinations, how their last attempts ended, and how much of their budgets these used."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class DestinationRows:
-    """What the journal has of a destination. `more`: more requests wait than were counted; `gate_ms`: until when it
+    """The rows of a destination. `more`: more requests wait than were counted; `gate_ms`: until when it
     asked for quiet, 0 if it never did; `attempts`: the last ones, the newest first."""
 
     waiting: list[Waiting] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Undelivered:
 
 
 async def undelivered(connection: AsyncConnection) -> Undelivered:
-    """What waits, by destination: of each at most WAITING_MAX, by a walk over an index."""
+    """All that waits, by destination: of each at most WAITING_MAX, by a walk over an index."""
     found: dict[str, int] = {}
     of = WAITING.c
     name = await connection.scalar(select(func.min(of.destination)))

@@ -100,12 +100,14 @@ async def queue_until(connection: AsyncConnection, from_ms: int, until_ms: int) 
     return [InQueue(row.order_key, row.received_ms, row.location, row.due_ms) for row in rows if row.units_open]
 
 
-async def packed_since(connection: AsyncConnection, since_ms: int, recent_ms: int) -> tuple[list[Packed], int]:
+async def packed_since(
+    connection: AsyncConnection, since_ms: int, recent_ms: int, now_ms: int
+) -> tuple[list[Packed], int]:
     """Shipments packed by each location since a time, of the newest PACKED_MAX; and since when that is."""
     of = FACTS.c
     newest = (
         select(of.order_key, of.received_ms, of.at_ms)
-        .where(IS_PACKED, of.at_ms >= since_ms)
+        .where(IS_PACKED, of.at_ms.between(since_ms, now_ms))
         .order_by(of.at_ms.desc())
         .limit(PACKED_MAX)
         .subquery("newest")

@@ -41,7 +41,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked of a table: a select by an index, and conditions that no index has."""
+    """A question to a table: a select by an index, and conditions that no index has."""
 
     chosen: Select[Any]
     conditions: list[Condition]

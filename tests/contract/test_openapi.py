@@ -17,6 +17,14 @@ from topics.documents.openapi import document
 METHODS = {"get", "post", "put"}
 OTHERS = {
     ("get", "/api/orders"),
+    ("get", "/api/deliveries"),
+    ("get", "/api/dead-letters"),
+    ("get", "/api/dead-letters/groups"),
+    ("get", "/api/rejected"),
+    ("get", "/api/rejected/groups"),
+    ("get", "/api/destinations"),
+    ("get", "/api/due"),
+    ("get", "/api/status"),
     ("get", "/api/orders/{code}"),
     ("get", "/api/returns/{code}"),
     ("get", "/api/orders/{code}/story"),

@@ -65,7 +65,7 @@ class Destinations:
         return sorted(map(subscription_destination, self._subscriptions.all()))
 
     async def document(self, connection: AsyncConnection, name: str) -> DestinationDocument:
-        """What is known of one destination."""
+        """All that is known of one destination."""
         rows, now_ms = await destination_rows(connection, name), self._now_ms()
         kind, url, pace = self._settings_of(name)
         (down, *_) = [*await downs_of(connection, [name]), None]
@@ -145,7 +145,7 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def queue_of(waiting: Sequence[Waiting]) -> list[QueueDocument]:
-    """What waits, by the class in which it leaves."""
+    """The waiting requests, by the class in which it leaves."""
     found: defaultdict[Priority, list[Waiting]] = defaultdict(list)
     for one in waiting:
         found[_priority(one)].append(one)

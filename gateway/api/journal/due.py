@@ -57,7 +57,7 @@ class DueApi:
             before, more = await counts_before(connection, filters, [*ends.values()])
             last_ms = max((row["due_ms"] for row in page.rows), default=now_ms)
             queue = await queue_until(connection, now_ms - GIVEN_UP_MS, max(last_ms, now_ms))
-            packed, began_ms = await packed_since(connection, now_ms - LOOK_BACK_MS, now_ms - RECENT_MS)
+            packed, began_ms = await packed_since(connection, now_ms - LOOK_BACK_MS, now_ms - RECENT_MS, now_ms)
         known = rates(queue, packed, began_ms, now_ms)
         expected = forecasts(queue, known, now_ms)
         late: dict[str, int] = {}

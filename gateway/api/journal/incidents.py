@@ -32,7 +32,7 @@ from topics.configuration.channels import Channels
 from topics.records.envelope import COMMAND
 
 REASON_CHARS_MAX = 200
-"""Of an error that is a reason: some have whole pages."""
+"""Characters of an error that is a reason: some have whole pages."""
 _QUERY = {route.name: route.query for route in LIST_ROUTES}
 
 

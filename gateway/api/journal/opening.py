@@ -1,4 +1,4 @@
-"""What the journal keeps of words and bodies, as a caller of /api may read it."""
+"""Words and bodies that the journal keeps, as a caller of /api may read them."""
 
 from __future__ import annotations
 

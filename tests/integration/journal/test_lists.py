@@ -1,4 +1,4 @@
-"""The lists that operators read give the same rows in SQLite and PostgreSQL, and read no large table from end to end."""
+"""Lists for operators have the same rows in SQLite and PostgreSQL, and read no large table from end to end."""
 
 from __future__ import annotations
 
@@ -118,14 +118,14 @@ async def _destinations(connection: AsyncConnection) -> Any:
 
 
 async def _forecast(connection: AsyncConnection) -> Any:
-    packed, began_ms = await due.packed_since(connection, BEGIN_MS, BEGIN_MS + DAY_MS)
+    packed, began_ms = await due.packed_since(connection, BEGIN_MS, BEGIN_MS + DAY_MS, BEGIN_MS + 30 * DAY_MS)
     queue = await due.queue_until(connection, BEGIN_MS, BEGIN_MS + 60 * DAY_MS)
     return [sorted(packed, key=repr), began_ms, queue]
 
 
 OF_ORDER = ("demo|O-6", "demo|return|O-6", "demo|manifest|O-6")
-TIMES = {"since_ms": BEGIN_MS, "until_ms": BEGIN_MS + 30 * DAY_MS}
-CALL = {"destination": "increff", "touchpoint": "create-outward-order"}
+TIMES: dict[str, Any] = {"since_ms": BEGIN_MS, "until_ms": BEGIN_MS + 30 * DAY_MS}
+CALL: dict[str, Any] = {"destination": "increff", "touchpoint": "create-outward-order"}
 LISTS: dict[str, Ask] = {
     "deliveries": _deliveries(),
     **{f"deliveries-{state}": _deliveries(state=state) for state in STATES},
@@ -202,7 +202,7 @@ async def test_sqlite_reads_by_an_index(small: AsyncEngine, name: str) -> None:
     async with small.connect() as connection:
         for statement, parameters in await statements(small, LISTS[name]):
             plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            steps = [row[3] for row in plan]
+            steps = [row.detail for row in plan]
             assert not [step for step in steps if whole.match(step)], (statement, steps)
 
 

@@ -53,7 +53,7 @@ class JournalStatus(PartStatus):
 
 
 class UndeliveredStatus(Body):
-    """What waits. `oldestMs`: when delivery took the oldest; null: nothing waits. `deadLetters`: given up or refused,
+    """All that waits. `oldestMs`: when delivery took the oldest; null: nothing waits. `deadLetters`: given up or refused,
     without an end."""
 
     waiting: int

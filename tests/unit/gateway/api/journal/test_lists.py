@@ -167,7 +167,8 @@ async def test_a_destination_says_how_it_does(directory: Path) -> None:
         shown = (await (await at.client.get("/api/destinations")).json())["destinations"]
         assert [one["name"] for one in shown] == ["increff", "channel:demo"]
         increff, demo = shown
-        assert (increff["kind"], increff["health"]) == ("increff", "down")
+        assert (increff["kind"], increff["health"]) == ("increff", "paused")
+        assert increff["pause"]["by"]
         assert increff["error"] == "HTTP 500"
         waiting = await pages(at, "/api/deliveries?state=waiting", "deliveries")
         (queue,) = increff["queue"]
@@ -177,13 +178,6 @@ async def test_a_destination_says_how_it_does(directory: Path) -> None:
         (limit,) = increff["limits"]
         assert (limit["limit"], limit["used"], limit["left"]) == (200, 0, 200)
         assert (demo["health"], demo["waiting"], demo["lastAttempt"]) == ("unknown", 0, None)
-
-
-async def test_a_destination_that_asked_for_quiet_says_until_when(directory: Path) -> None:
-    async with gateway(journal_url=file_url(directory), now_ms=BEGIN_MS) as at:
-        (increff,) = (await (await at.client.get("/api/destinations?destination=increff")).json())["destinations"]
-        assert increff["health"] == "quiet"
-        assert increff["quietUntilMs"] > BEGIN_MS
 
 
 async def test_destinations_come_page_by_page(directory: Path) -> None:
