@@ -1,4 +1,4 @@
-"""Lists for operators have the same rows in SQLite and PostgreSQL, and read no large table from end to end."""
+"""Operators' lists have the same rows in SQLite and PostgreSQL, and read no large table from end to end."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ async def pages(at: Gateway, path: str, member: str) -> list[dict[str, Any]]:
 
 
 async def test_deliveries_are_listed_once_the_newest_first(directory: Path) -> None:
-    async with gateway(journal_url=file_url(directory)) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
         found = await pages(at, "/api/deliveries?limit=7&attempts=true", "deliveries")
         assert len({one["id"] for one in found}) == len(found) >= ORDERS
         assert {one["state"] for one in found} == {"delivered", "retrying", "dead", "skipped"}
@@ -78,7 +78,7 @@ async def test_deliveries_are_listed_once_the_newest_first(directory: Path) -> N
     ],
 )
 async def test_filters_choose(directory: Path, query: str, states: set[str] | None) -> None:
-    async with gateway(journal_url=file_url(directory)) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
         everything = await pages(at, "/api/deliveries", "deliveries")
         found = await pages(at, f"/api/deliveries?limit=5&{query}", "deliveries")
         if states is None:
@@ -90,7 +90,7 @@ async def test_filters_choose(directory: Path, query: str, states: set[str] | No
 
 
 async def test_a_body_is_shown_on_demand_without_what_may_name_people(directory: Path) -> None:
-    async with gateway(journal_url=file_url(directory)) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
         (one, *_) = (await (await at.client.get("/api/deliveries?order=O-7&bodies=true")).json())["deliveries"]
         assert one["body"]["form"] == "reduced"
         assert one["body"]["content"]["orderCode"] == "O-7"
@@ -98,7 +98,7 @@ async def test_a_body_is_shown_on_demand_without_what_may_name_people(directory:
 
 
 async def test_dead_letters_and_their_groups_agree(directory: Path) -> None:
-    async with gateway(journal_url=file_url(directory)) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
         without_end = await pages(at, "/api/dead-letters?limit=3", "deadLetters")
         everything = await pages(at, "/api/dead-letters?limit=3&all=true", "deadLetters")
         assert {one["ended"] for one in without_end} == {None}
@@ -135,7 +135,7 @@ async def test_dead_letters_and_their_groups_agree(directory: Path) -> None:
     ],
 )
 async def test_dead_letters_are_filtered_alike_in_list_and_groups(directory: Path, query: str, fits: bool) -> None:
-    async with gateway(journal_url=file_url(directory)) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
         everything = await pages(at, "/api/dead-letters", "deadLetters")
         found = await pages(at, f"/api/dead-letters?{query}", "deadLetters")
         groups = (await (await at.client.get(f"/api/dead-letters/groups?{query}")).json())["groups"]
@@ -144,7 +144,7 @@ async def test_dead_letters_are_filtered_alike_in_list_and_groups(directory: Pat
 
 
 async def test_rejected_records_and_their_groups_agree(directory: Path) -> None:
-    async with gateway(journal_url=file_url(directory)) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
         found = await pages(at, "/api/rejected?limit=3&bodies=true", "rejected")
         assert len(found) > 3
         assert "CANARY" not in str(found)
@@ -163,7 +163,7 @@ async def test_rejected_records_and_their_groups_agree(directory: Path) -> None:
 
 async def test_a_destination_says_how_it_does(directory: Path) -> None:
     now_ms = BEGIN_MS + 41 * DAY_MS
-    async with gateway(journal_url=file_url(directory), now_ms=now_ms) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory), now_ms=now_ms) as at:
         shown = (await (await at.client.get("/api/destinations")).json())["destinations"]
         assert [one["name"] for one in shown] == ["increff", "channel:demo"]
         increff, demo = shown
@@ -181,14 +181,14 @@ async def test_a_destination_says_how_it_does(directory: Path) -> None:
 
 
 async def test_destinations_come_page_by_page(directory: Path) -> None:
-    async with gateway(journal_url=file_url(directory)) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
         names = [one["name"] for one in await pages(at, "/api/destinations?limit=1", "destinations")]
         assert names == ["increff", "channel:demo"]
 
 
 async def test_orders_at_risk_are_grouped_and_forecast(directory: Path) -> None:
     now_ms = DUE_MS - 3 * HOUR_MS
-    async with gateway(journal_url=file_url(directory), now_ms=now_ms) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory), now_ms=now_ms) as at:
         document = await (await at.client.get("/api/due?limit=200")).json()
         assert document["counts"] == {
             "overdue": 0,
@@ -211,7 +211,7 @@ async def test_orders_at_risk_are_grouped_and_forecast(directory: Path) -> None:
 
 async def test_a_location_that_packs_has_a_forecast(directory: Path) -> None:
     now_ms = BEGIN_MS + 41 * DAY_MS
-    async with gateway(journal_url=file_url(directory), now_ms=BEGIN_MS + 5 * 60_000) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory), now_ms=BEGIN_MS + 5 * 60_000) as at:
         document = await (await at.client.get("/api/due?limit=200")).json()
         by_name = {one["location"]: one for one in document["locations"]}
         assert by_name["L0"]["perHour"] > 0
@@ -219,7 +219,7 @@ async def test_a_location_that_packs_has_a_forecast(directory: Path) -> None:
         assert [one["place"] for one in mine] == list(range(1, len(mine) + 1))
         assert mine[-1]["packedMs"] == by_name["L0"]["doneMs"]
         assert not any(one["isLate"] for one in mine), "they are due in weeks"
-    async with gateway(journal_url=file_url(directory), now_ms=now_ms) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory), now_ms=now_ms) as at:
         document = await (await at.client.get("/api/due?group=overdue&limit=1")).json()
         assert document["orders"][0]["group"] == "overdue"
         assert document["orders"][0]["place"] is None, "overdue for days: in no queue"
@@ -251,14 +251,14 @@ def test_the_day_ends_where_its_zone_says(zone: str, end: str) -> None:
     ],
 )
 async def test_a_wrong_filter_is_refused_and_says_what_is_right(directory: Path, path: str, says: str) -> None:
-    async with gateway(journal_url=file_url(directory)) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
         response = await at.client.get(path)
         assert response.status == 400
         assert says in (await response.json())["detail"]
 
 
 async def test_a_cursor_of_another_state_is_refused(directory: Path) -> None:
-    async with gateway(journal_url=file_url(directory)) as at:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
         page = await (await at.client.get("/api/deliveries?limit=1")).json()
         assert (await at.client.get(f"{page['next']}&state=waiting")).status == 400
 
