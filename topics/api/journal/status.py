@@ -53,8 +53,8 @@ class JournalStatus(PartStatus):
 
 
 class UndeliveredStatus(Body):
-    """All that waits. `oldestMs`: when delivery took the oldest; null: nothing waits. `deadLetters`: given up or refused,
-    without an end."""
+    """All that waits. `oldestMs`: when delivery took the oldest; null: nothing waits. `deadLetters`: those given up or
+    refused that have no end."""
 
     waiting: int
     oldestMs: int | None
