@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 import pytest
@@ -26,13 +26,11 @@ FLOATS = {
     "gateway/http/call.py": "the clock",
     "gateway/kafka/commands.py": "a time-out from the settings",
     "gateway/kafka/deadlines.py": "the clock",
-    "gateway/kafka/replies.py": "a time-out from the settings",
     "gateway/touchpoints/ingress.py": "a time-out from the settings",
     "streams/order/model/canonical.py": "numbers of a body that is read for its digest alone, each a plain float",
     "streams/order/model/meaning.py": "as in canonical.py",
     "streams/order/records/ticks.py": "a time-out from the settings",
     "streams/runtime/decide.py": "the clock",
-    "streams/runtime/durability/group_commit.py": "the clock",
     "topics/records/json_text.py": "the class of the number itself, and a test of which it is",
 }
 """Compiled modules that name `float`, and what is one there. A value that is typed so is made a plain float: an int and
@@ -111,8 +109,44 @@ def test_no_attribute_is_set_past_its_class(name: str) -> None:
     assert found == [], "object.__setattr__ does not know the attributes of a compiled class"
 
 
+WAITS = (ast.Await, ast.Yield, ast.YieldFrom, ast.AsyncWith, ast.AsyncFor)
+IMMEDIATE = {"asyncio.timeout", "asyncio.timeout_at"}
+"""Asynchronous context managers that do not wait at their end."""
+
+
+def waits(nodes: Iterable[ast.AST]) -> Iterator[int]:
+    """The lines at which a coroutine or generator may stop among these statements, not in functions that they make."""
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, WAITS):
+            yield node.lineno
+        yield from waits(ast.iter_child_nodes(node))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_waits_while_an_exception_is_handled(name: str) -> None:
+    """A compiled coroutine keeps the exception that it handles in the thread. If it waits meanwhile, another takes that
+    for its own, and raises it: a reader of a topic ended with the cancellation of another task."""
+    handlers = [
+        statements
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.Try)
+        for statements in (node.finalbody, *(handler.body for handler in node.handlers))
+    ]
+    found = [line for statements in handlers for line in waits(statements)]
+    found += [
+        item.context_expr.lineno
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.AsyncWith)
+        for item in node.items
+        if ast.unparse(item.context_expr).partition("(")[0] not in IMMEDIATE
+    ]
+    assert found == [], "await behind the `try`; an `async with` other than asyncio.timeout waits at its end"
+
+
 def test_floats_are_few_and_known() -> None:
     found = {
         name for name in MODULES for node in ast.walk(tree(name)) if isinstance(node, ast.Name) and node.id == "float"
     }
-    assert found <= set(FLOATS)
+    assert found == set(FLOATS)
