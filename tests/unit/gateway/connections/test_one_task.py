@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from functools import partial
 from typing import Any
 
@@ -51,6 +53,8 @@ async def test_a_request_goes_on_when_its_client_is_gone() -> None:
     async with serving(handler=handle) as server:
         client = await server.connect(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
         await begun.wait()
+        made = client.writer.get_extra_info("socket")
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # its end is a reset
         client.writer.transport.abort()
         await eventually(lambda: not server.registry.open)
         goes_on.set()
