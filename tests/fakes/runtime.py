@@ -91,12 +91,17 @@ class Acknowledged:
 
 
 class _Builder:
+    """A batch of aiokafka and its builder in one."""
+
     def __init__(self) -> None:
         self.records: list[tuple[bytes, bytes | None, tuple[tuple[str, bytes], ...]]] = []
+        self._relative_offset = 0
+        self._builder = self
 
     def append(
-        self, *, timestamp: int | None, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]
+        self, number: int, timestamp: int | None, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]
     ) -> bool:
+        assert number == len(self.records), "records of a batch are numbered without a gap"
         assert timestamp is None, "the producer's clock stamps records"
         self.records.append((key, value, tuple(headers)))
         return True

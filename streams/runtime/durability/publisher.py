@@ -59,7 +59,7 @@ class Batches:
 
     def _open(self) -> None:
         self._builder = self._producer.batch_of(self.topic, self.partition)
-        self._append = self._builder.append
+        self._append = self._builder._builder.append
         self._size = 0
         self.built.append(self._builder)
 
@@ -68,18 +68,27 @@ class Batches:
         size = (len(key) if key is not None else 0) + (len(value) if value is not None else 0)
         if self._size + size > BATCH_BYTES_MAX and self._size:
             self._open()
-        if self._append(timestamp=None, key=key, value=value, headers=headers) is None:
+        if not self._take(key, value, headers):
             # Headers may be larger than estimated; an empty batch takes every record that the size check let pass.
             self._open()
-            if self._append(timestamp=None, key=key, value=value, headers=headers) is None:
+            if not self._take(key, value, headers):
                 raise TooLargeError(f"a record of {size} bytes for {self.topic} does not fit {RECORD_BYTES_MAX} bytes")
         self._size += size
+
+    def _take(self, key: bytes | None, value: bytes | None, headers: list[Header]) -> bool:
+        """Whether the open batch has room for the record, and has it now. Goes past aiokafka's layer in Python around
+        the builder: that takes half of the time of a record."""
+        builder = self._builder
+        number: int = builder._relative_offset
+        if self._append(number, None, key, value, headers) is None:
+            return False
+        builder._relative_offset = number + 1
+        return True
 
     def extend(self, keys: Sequence[bytes], values: Sequence[bytes], headers: Sequence[list[Header]]) -> int:
         """Appends many keys and values with their headers, which records may share. Returns the bytes they take.
 
-        Does the same as `append` in less than half of the time: it skips the two Python layers around aiokafka's
-        builder, and no step of Python comes between two records.
+        Does the same as `append` in less time: no step of Python comes between two records.
         """
         taken, begin, done = 0, self._builder.size(), 0
         while done < len(keys):
