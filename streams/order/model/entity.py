@@ -94,7 +94,10 @@ class Entity(Struct, kw_only=True, array_like=True, dict=True):
         return self.created_ms
 
     def delivery(self, request: str) -> Delivery | None:
-        return next((delivery for delivery in reversed(self.deliveries) if delivery.id == request), None)
+        for delivery in reversed(self.deliveries):  # a generator takes three times as long
+            if delivery.id == request:
+                return delivery
+        return None
 
     def may_have_been_carried_out(self, touchpoint: str, asks: str = "") -> bool:
         """Whether a listed request for the same may have been carried out without a known success. `asks`: of a relay,
