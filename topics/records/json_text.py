@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from math import isinf
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 import orjson
@@ -41,6 +41,8 @@ _REWRITTEN = re.compile(
 """Finds a decimal that a double may write in another way: it ends in zeros, has six digits behind its point or sixteen
 in all, or an exponent. What it finds inside of a text costs a second reading, and changes nothing."""
 _STRIDE = 100
+_LONGEST_DIGITS: Final = 308
+"""A text of no more bytes holds no number beyond that range. Most outcomes are as short."""
 _LONG_RUN = re.compile(rb"[0-9]{3}")
 """In every hundredth byte: a whole number beyond a double's range has 309 digits, so this meets three of them."""
 _TOO_LARGE = "64-bit range"
@@ -71,7 +73,7 @@ class WrittenFloat(float):
 
 def may_have_long_number(raw: bytes) -> bool:
     """Whether a text may have a whole number beyond a double's range, which is refused."""
-    return _LONG_RUN.search(raw[::_STRIDE]) is not None
+    return len(raw) > _LONGEST_DIGITS and _LONG_RUN.search(raw[::_STRIDE]) is not None
 
 
 def read(raw: bytes) -> Any:
