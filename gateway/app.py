@@ -172,7 +172,7 @@ def _acts(
         **SubscriptionsApi(settings, channels, dependencies, commands).acts(),
         **InventoryApi(channels, dependencies).acts(),
         **SnapshotsApi(settings, channels, dependencies, commands).acts(),
-        **OrderListApi(channels, dependencies.journal).acts(),
+        **OrderListApi(channels, dependencies.journal, stories).acts(),
         **list_acts(settings, channels, dependencies),
     }
 

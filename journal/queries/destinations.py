@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, or_, select
+from sqlalchemy import ColumnElement, RowMapping, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from journal.story.rows import Down, Pause, Quiet, Turn, WaitingRow
@@ -27,7 +27,8 @@ with fewer it is their own trouble."""
 DOWN_WITHIN_MS: Final = 60_000
 """Time in which they must have failed, as the breaker has it."""
 AHEAD_MAX: Final = 100_000
-"""Requests that are counted before one: counting so many takes some hundredth of a second."""
+"""Requests of a destination, the oldest, that are looked at for the place of one: it takes some hundredths of a
+second."""
 PAUSES_MAX: Final = 50
 """Pauses of a destination that are looked at: operators pause some times a year."""
 SERVER_ERROR: Final = 500
@@ -161,53 +162,40 @@ async def turns_of(
     for row in firsts.values():
         if row.is_held or row.next_ms > now_ms or subscription_of(row.destination) is not None:
             continue
-        ahead = await _ahead(connection, row, now_ms)
+        ahead, is_more = await _ahead(connection, row, now_ms)
         rate = rates.get(row.destination, 0.0)
-        found.append(Turn(request_id=row.request_id, ahead=ahead, per_s=rate, is_more=ahead >= AHEAD_MAX))
+        found.append(Turn(request_id=row.request_id, ahead=ahead, per_s=rate, is_more=is_more))
     return found
 
 
-async def _ahead(connection: AsyncConnection, row: WaitingRow, now_ms: int) -> int:
-    """Requests that leave before it, if none comes meanwhile: those of a higher class, and those of its own that were
-    due earlier. One in four goes by age instead, so it is near the truth."""
+async def _ahead(connection: AsyncConnection, row: WaitingRow, now_ms: int) -> tuple[int, bool]:
+    """Requests that leave before it, if none comes meanwhile, and whether there are more than were looked at: those of
+    a higher class, and those of its own that were due earlier. One in four goes by age instead, so it is near the
+    truth."""
+    names = ("shard", "lane", "touchpoint", "queued_ms", "next_ms", "is_held", "is_redriven", "is_hold")
+    first = select(*(_of[name] for name in names)).where(_of.destination == row.destination)
+    looked = first.order_by(_of.queued_ms).limit(AHEAD_MAX).subquery()
+    of = looked.c
     due_ms = max(row.queued_ms, row.next_ms)
-    base = (
-        _of.destination == row.destination,
-        _of.shard == row.shard,
-        _of.is_held.is_(False),
-        _of.next_ms <= now_ms,
-        _of.lane != row.lane,
-    )
-    earlier = and_(_of.queued_ms <= due_ms, _of.next_ms <= due_ms, or_(_of.queued_ms < due_ms, _of.next_ms < due_ms))
-    counted = 0
-    for condition in _before(row, earlier):
-        left = AHEAD_MAX - counted
-        if left <= 0:
-            break
-        some = select(_of.lane).where(*base, condition).limit(left).subquery()
-        counted += await connection.scalar(select(func.count()).select_from(some)) or 0
-    return counted
+    may_leave = and_(of.shard == row.shard, of.is_held.is_(False), of.next_ms <= now_ms, of.lane != row.lane)
+    earlier = and_(of.queued_ms <= due_ms, of.next_ms <= due_ms, or_(of.queued_ms < due_ms, of.next_ms < due_ms))
+    before = case((and_(may_leave, _goes_before(row, of, earlier)), 1))
+    counted = (await connection.execute(select(func.count(before), func.count()).select_from(looked))).one()
+    return counted[0], counted[1] >= AHEAD_MAX
 
 
-def _before(row: WaitingRow, earlier: ColumnElement[bool]) -> Iterable[ColumnElement[bool]]:
-    """Conditions that exclude each other, each with an index: what of the destination goes before a request."""
-    own = _class_of(row)
+def _goes_before(row: WaitingRow, of: Any, earlier: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether one that is due as well goes before a request."""
+    own, live = _class_of(row), of.is_redriven.is_(False)
     if own == Priority.BACKGROUND:
-        yield _of.is_redriven.is_(False)
-        yield and_(_of.is_redriven.is_(True), earlier)
-        return
-    live = _of.is_redriven.is_(False)
-    higher = [one.name for one in TOUCHPOINTS if one.priority < own]
-    same = [one.name for one in TOUCHPOINTS if one.priority == own]
-    a_hold = _of.is_hold.is_(True)
+        return or_(live, earlier)
+    higher = of.touchpoint.in_([one.name for one in TOUCHPOINTS if one.priority < own])
+    same = of.touchpoint.in_([one.name for one in TOUCHPOINTS if one.priority == own])
     if own > Priority.HOLD:
-        yield and_(live, or_(_of.touchpoint.in_(higher), a_hold) if higher else a_hold)
-        yield and_(live, _of.is_hold.is_(False), _of.touchpoint.in_(same), earlier)
-    elif own == Priority.HOLD:
-        yield and_(live, _of.touchpoint.in_(higher))
-        yield and_(live, a_hold, earlier)
-    else:
-        yield and_(live, _of.touchpoint.in_(same), earlier)
+        return and_(live, or_(higher, of.is_hold.is_(True), and_(same, earlier)))
+    if own == Priority.HOLD:
+        return and_(live, or_(higher, and_(of.is_hold.is_(True), earlier)))
+    return and_(live, same, earlier)
 
 
 def _class_of(row: WaitingRow) -> Priority:

@@ -68,38 +68,41 @@ def paged(
     """The select of a page, with one row more, which says whether there is another page. Raises CursorError."""
     columns = keyset.columns
     if cursor is not None:
-        values = [
-            literal(value, column.type)
-            for value, column in zip(_values_of(keyset, filters, cursor), columns, strict=True)
-        ]
+        kinds = [column.type.python_type for column in columns]
+        found = values_in(cursor, keyset.name, filters, kinds)
+        values = [literal(value, column.type) for value, column in zip(found, columns, strict=True)]
         here, there = (tuple_(*columns), tuple_(*values)) if len(columns) > 1 else (columns[0], values[0])
         chosen = chosen.where(here < there if keyset.descending else here > there)
     order = [column.desc() if keyset.descending else column.asc() for column in columns]
     return chosen.order_by(*order).limit(limit + 1)
 
 
-def cursor_of(keyset: Keyset, filters: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+def cursor_of(keyset: Keyset, filters: Mapping[str, Any], row: Mapping[Any, Any]) -> str:
     """The cursor of the page behind a row."""
-    values = [row[column.key] for column in keyset.columns if column.key is not None]
-    return urlsafe_b64encode(write([_digest(keyset, filters), *values])).decode().rstrip("=")
+    return cursor_with(keyset.name, filters, [row[column.key] for column in keyset.columns])
 
 
-def _values_of(keyset: Keyset, filters: Mapping[str, Any], cursor: str) -> list[Any]:
+def cursor_with(name: str, filters: Mapping[str, Any], values: Sequence[Any]) -> str:
+    """The cursor of the page of a list behind these values of its sorting."""
+    return urlsafe_b64encode(write([_digest(name, filters), *values])).decode().rstrip("=")
+
+
+def values_in(cursor: str, name: str, filters: Mapping[str, Any], kinds: Sequence[type]) -> list[Any]:
+    """The values of a cursor. `kinds`: their types. Raises CursorError."""
     try:
-        read_ = read(urlsafe_b64decode(cursor[:CURSOR_CHARS_MAX] + "=" * (-len(cursor) % 4)))
+        found = read(urlsafe_b64decode(cursor[:CURSOR_CHARS_MAX] + "=" * (-len(cursor) % 4)))
     except (ValueError, JsonTextError):
         raise CursorError("it is no cursor of this list") from None
-    if not isinstance(read_, list) or len(read_) != 1 + len(keyset.columns):
+    if not isinstance(found, list) or len(found) != 1 + len(kinds):
         raise CursorError("it is no cursor of this list")
-    if read_[0] != _digest(keyset, filters):
+    if found[0] != _digest(name, filters):
         raise CursorError("it is of another list, or of other filters: begin without it")
-    for value, column in zip(read_[1:], keyset.columns, strict=True):
-        if type(value) is not column.type.python_type:
-            raise CursorError("it is no cursor of this list")
-    return read_[1:]
+    if [type(value) for value in found[1:]] != list(kinds):
+        raise CursorError("it is no cursor of this list")
+    return found[1:]
 
 
-def _digest(keyset: Keyset, filters: Mapping[str, Any]) -> str:
+def _digest(name: str, filters: Mapping[str, Any]) -> str:
     """A short digest of the list and of what was asked of it."""
-    asked = write([keyset.name, sorted((name, str(value)) for name, value in filters.items())])
+    asked = write([name, sorted((key, str(value)) for key, value in filters.items())])
     return hashlib.blake2b(asked, digest_size=_DIGEST_BYTES).hexdigest()

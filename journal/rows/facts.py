@@ -20,6 +20,8 @@ ORDER_ENDS: Final = frozenset({"REJECTED", "HANDED_OVER", "DELIVERED", "CANCELLE
 RETURN_ENDS: Final = frozenset({"REJECTED", "CANCELLED", "REFUSED", "COMPLETED"})
 _MANIFEST_STATES: Final = {"manifest-created": "MANIFESTED", "manifest-refused": "REFUSED"}
 CREATED, FORGOTTEN, STUCK, UNSTUCK = "order-created", "order-forgotten", "order-stuck", "order-unstuck"
+HOLD_CROSSED: Final = "hold-crossed"
+"""Increff may have the hold, and goes on all the same."""
 RECENT_MAX: Final = 20_000
 """Ids of a partition that were added lately, so that the next facts of their orders need not add them again."""
 _Id = tuple[str, str, str, int]
@@ -60,6 +62,7 @@ class _Fact(msgspec.Struct):
     dispatchByTime: str | None = None  # noqa: N815
     orderType: str | None = None  # noqa: N815
     paymentMethod: str | None = None  # noqa: N815
+    onHold: bool | None = None  # noqa: N815
     step: str | None = None
     sinceMs: Int | None = None  # noqa: N815
     shipmentId: Int | None = None  # noqa: N815
@@ -212,6 +215,7 @@ def _order_row(fact: _Fact, name: str, row: Row) -> Row:
         "units_cancelled": units[3],
         "stuck_step": stuck,
         "stuck_since_ms": fact.sinceMs if stuck else None,
+        "on_hold": False if name == HOLD_CROSSED else fact.onHold,
         "partition": row["partition"],
         "record_offset": row["record_offset"],
     }
@@ -230,6 +234,7 @@ KEPT: Final = (
     "units_cancelled",
     "stuck_step",
     "stuck_since_ms",
+    "on_hold",
 )
 """Columns of an order that a fact without them leaves as they are."""
 

@@ -29,6 +29,9 @@ def _where(rows: Any) -> dict[str, Any]:
     return {"postgresql_where": rows, "sqlite_where": rows}
 
 
+_WAITS_FOR_A_PERSON = condition("concluded IS NULL AND touchpoint <> 'fact'")
+
+
 REQUESTS = Table(
     "requests",
     METADATA,
@@ -181,6 +184,7 @@ DEAD_LETTERS = Table(
     Index(None, "destination", "touchpoint", "died_ms"),
     Index(None, "died_ms"),
     Index(None, "died_ms", "request_id", **_where(HAS_NO_END)),
+    Index("dead_letters_open", "kind", "died_ms", "order_key", **_where(_WAITS_FOR_A_PERSON)),
     comment="Each request on `deliveries.dead`: how it was given up or refused last, and how it ended. The proof is "
     "that of its last record",
 )

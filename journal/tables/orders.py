@@ -23,6 +23,8 @@ IS_OPEN: Final = condition("is_open")
 """The condition of orders to which something is still to happen, as an index has it."""
 IS_PACKED: Final = condition("name = 'shipment-packed'")
 """The condition of facts that tell how fast locations pack, as an index has it."""
+_ON_HOLD = condition("is_open AND on_hold")
+_EARLY = condition("name = 'event-parked'")
 
 ORDERS = Table(
     "orders",
@@ -50,12 +52,14 @@ ORDERS = Table(
     number("units_cancelled", "Those cancelled by either side; of a return, those that will not come", nullable=True),
     text("stuck_step", "The step in which it waits longer than its channel allows; empty or null: none", nullable=True),
     number("stuck_since_ms", "Since when it waits there, while `stuck_step` says so", nullable=True),
+    flag("on_hold", "Whether the marketplace has put it on hold; null: no fact said so", nullable=True),
     *proof_columns(),
     Index(None, "received_ms", "order_key"),
     Index(None, "channel", "state", "received_ms"),
     Index(None, "state", "state_since_ms"),
     Index(None, "due_ms", postgresql_where=IS_OPEN, sqlite_where=IS_OPEN),
-    Index(None, "location", "state"),
+    Index(None, "location", "state", "received_ms"),
+    Index("orders_on_hold", "received_ms", "order_key", postgresql_where=_ON_HOLD, sqlite_where=_ON_HOLD),
     comment="One row for each order, return and manifest, as its facts on `orders.events` say. A code that is used "
     "again after its order was forgotten has another row. The proof is that of its last fact",
     **MONTHLY,
@@ -77,6 +81,7 @@ FACTS = Table(
     text("data", "The fact: JSON, as in schemas/facts"),
     index_of_retention(),
     Index(None, "at_ms", postgresql_where=IS_PACKED, sqlite_where=IS_PACKED),
+    Index("facts_early", "at_ms", "order_key", postgresql_where=_EARLY, sqlite_where=_EARLY),
     comment="Each fact on `orders.events` that counts",
     **MONTHLY,
 )
@@ -95,5 +100,6 @@ IDS = Table(
     text("order_key", "The order, return or manifest that it leads to", primary_key=True),
     number("received_ms", "As in `orders`", primary_key=True),
     Index(None, "received_ms"),
+    Index("ids_beginning", "id", postgresql_ops={"id": "text_pattern_ops"}).ddl_if(dialect="postgresql"),
     comment="What a search finds: any id, and where it leads. From facts and requests",
 )

@@ -33,7 +33,11 @@ def test_migrations_make_the_tables_that_the_code_has(migrated: Engine) -> None:
         }
         assert found.get_pk_constraint(table.name)["constrained_columns"] == [c.name for c in table.primary_key]
         indexes = {index["name"]: index["column_names"] for index in found.get_indexes(table.name)}
-        assert indexes == {index.name: [column.name for column in index.columns] for index in table.indexes}
+        assert indexes == {
+            index.name: [column.name for column in index.columns]
+            for index in table.indexes
+            if not index.dialect_options["postgresql"]["ops"]  # of PostgreSQL alone: tests/integration/journal
+        }
 
 
 def test_migrating_twice_changes_nothing(migrated: Engine) -> None:
