@@ -42,7 +42,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What candidates are chosen by. `channels`, `destinations`: all that are configured, or the ones that were
+    """The choice of candidates. `channels`, `destinations`: all that are configured, or the ones that were
     asked for."""
 
     channels: Sequence[str]

@@ -50,7 +50,7 @@ class OrderPage:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderFilters:
-    """What was asked for; None: not. `received_before_ms`, `received_from_ms`, `due_before_ms`: the ends of ages."""
+    """The choice that was asked for; None: not. `received_before_ms`, `received_from_ms`, `due_before_ms`: the ends of ages."""
 
     channel: str | None = None
     kind: str | None = None

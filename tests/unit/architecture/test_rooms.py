@@ -39,8 +39,8 @@ BOUNDS = {
     # `destinations` is a room of its own: gateway and delivery follow the pauses of far sides and subscriptions alike.
     # So is `traces`: all roles hand on what a caller's trace says, and records carry it.
     "topics": (18, 10, 53),
-    # `queries` is a room of its own: it reads what `store` writes, and hands rows to `story`.
-    "journal": (7, 4, 10),
+    # `queries` is a room of its own: it reads what `store` writes, hands rows to `story`, and knows ids as `rows` does.
+    "journal": (7, 4, 11),
     # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.
     "gateway": (13, 6, 39),
     # `preparing` waits between steps, which the pure `decide` cannot.
