@@ -22,14 +22,13 @@ from journal.tables.base import (
 
 HAS_NO_END: Final = condition("concluded IS NULL")
 """The condition of dead letters that still wait for somebody, as an index has it."""
+NEEDS_A_PERSON: Final = condition("concluded IS NULL AND touchpoint <> 'fact'")
+"""The condition of those of them that are of orders, not of a subscriber, as an index has it."""
 
 
 def _where(rows: Any) -> dict[str, Any]:
     """Options of an index that has some rows only."""
     return {"postgresql_where": rows, "sqlite_where": rows}
-
-
-_WAITS_FOR_A_PERSON = condition("concluded IS NULL AND touchpoint <> 'fact'")
 
 
 REQUESTS = Table(
@@ -184,7 +183,7 @@ DEAD_LETTERS = Table(
     Index(None, "destination", "touchpoint", "died_ms"),
     Index(None, "died_ms"),
     Index(None, "died_ms", "request_id", **_where(HAS_NO_END)),
-    Index("dead_letters_open", "kind", "died_ms", "order_key", **_where(_WAITS_FOR_A_PERSON)),
+    Index("dead_letters_open", "kind", "died_ms", "order_key", **_where(NEEDS_A_PERSON)),
     comment="Each request on `deliveries.dead`: how it was given up or refused last, and how it ended. The proof is "
     "that of its last record",
 )

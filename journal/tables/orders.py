@@ -23,8 +23,10 @@ IS_OPEN: Final = condition("is_open")
 """The condition of orders to which something is still to happen, as an index has it."""
 IS_PACKED: Final = condition("name = 'shipment-packed'")
 """The condition of facts that tell how fast locations pack, as an index has it."""
-_ON_HOLD = condition("is_open AND on_hold")
-_EARLY = condition("name = 'event-parked'")
+IS_ON_HOLD: Final = condition("is_open AND on_hold")
+"""The condition of orders that the marketplace has put on hold, as an index has it."""
+CAME_EARLY: Final = condition("name = 'event-parked'")
+"""The condition of facts that tell of an event that came early, as an index has it."""
 
 ORDERS = Table(
     "orders",
@@ -59,7 +61,7 @@ ORDERS = Table(
     Index(None, "state", "state_since_ms"),
     Index(None, "due_ms", postgresql_where=IS_OPEN, sqlite_where=IS_OPEN),
     Index(None, "location", "state", "received_ms"),
-    Index("orders_on_hold", "received_ms", "order_key", postgresql_where=_ON_HOLD, sqlite_where=_ON_HOLD),
+    Index("orders_on_hold", "received_ms", "order_key", postgresql_where=IS_ON_HOLD, sqlite_where=IS_ON_HOLD),
     comment="One row for each order, return and manifest, as its facts on `orders.events` say. A code that is used "
     "again after its order was forgotten has another row. The proof is that of its last fact",
     **MONTHLY,
@@ -81,7 +83,7 @@ FACTS = Table(
     text("data", "The fact: JSON, as in schemas/facts"),
     index_of_retention(),
     Index(None, "at_ms", postgresql_where=IS_PACKED, sqlite_where=IS_PACKED),
-    Index("facts_early", "at_ms", "order_key", postgresql_where=_EARLY, sqlite_where=_EARLY),
+    Index("facts_early", "at_ms", "order_key", postgresql_where=CAME_EARLY, sqlite_where=CAME_EARLY),
     comment="Each fact on `orders.events` that counts",
     **MONTHLY,
 )

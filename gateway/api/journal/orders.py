@@ -16,11 +16,11 @@ from gateway.api.journal.story import KEYS, key_in
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call
 from gateway.http.query import flag_of, number_of, text_of
-from journal.queries.ids import BEGINNING_MIN, found_ids
-from journal.queries.orders import ListedLife, OrderFilters, OrderLists
+from journal.queries.orders.ids import BEGINNING_MIN, found_ids
+from journal.queries.orders.lists import ListedLife, OrderFilters, OrderLists
+from journal.queries.orders.timelines import WHOLE_MAX, TimelineRow, timeline_of
 from journal.queries.reader import JournalReader
 from journal.queries.stories import lives_of
-from journal.queries.timelines import WHOLE_MAX, TimelineRow, timeline_of
 from journal.story.rows import UNKNOWN, OrderRow
 from topics.api.journal.orders import (
     FoundId,

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from journal.queries.branches import STATES
-from journal.queries.candidates import SOURCES
+from journal.queries.orders.branches import STATES
+from journal.queries.orders.candidates import SOURCES
 from journal.story.causes import CAUSES
 from streams.order.model.states import ManifestState, OrderState, ReturnState
 from tests.fakes.gateway import FakeLags, channels_with, gateway

@@ -9,17 +9,17 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, RowMapping, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from journal.queries.branches import STATES, merged, walk
-from journal.queries.candidates import SCANNED_MAX, SOURCES, Candidate, Choice, candidates_of
 from journal.queries.destinations import downs_of, pauses_of, quiets_of
-from journal.queries.ids import keys_of
+from journal.queries.orders.branches import STATES, merged, walk
+from journal.queries.orders.candidates import SCANNED_MAX, SOURCES, Candidate, Choice, candidates_of
+from journal.queries.orders.ids import keys_of
 from journal.queries.pages import cursor_with, values_in
 from journal.queries.stories import Surroundings, lives_of, order_of, rows_of
 from journal.story import causes
 from journal.story.causes import Wait
 from journal.story.rows import OrderRow
 from journal.story.story import story
-from journal.tables.orders import ORDERS
+from journal.tables.orders import IS_OPEN, ORDERS
 
 TOLD_AT_ONCE: Final = 50
 """Stories that are read in one go while a page with a cause is filled."""
@@ -50,7 +50,8 @@ class OrderPage:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderFilters:
-    """The choice that was asked for; None: not. `received_before_ms`, `received_from_ms`, `due_before_ms`: the ends of ages."""
+    """The choice that was asked for; None: not. `received_before_ms`, `received_from_ms`, `due_before_ms`: the ends of
+    ages."""
 
     channel: str | None = None
     kind: str | None = None
@@ -148,7 +149,7 @@ class OrderLists:
     async def _by_due(self, filters: OrderFilters, cursor: str | None, limit: int) -> OrderPage:
         """Open orders, the one that is due first first."""
         after = None if cursor is None else tuple(values_in(cursor, _SOONEST, self._asked, (int, str)))
-        chosen = select(ORDERS).where(_of.is_open.is_(True), *replace(filters, is_open=None).conditions())
+        chosen = select(ORDERS).where(IS_OPEN, *replace(filters, is_open=None).conditions())
         asked = walk(chosen, (_of.due_ms, _of.order_key), after=after, limit=limit + 1, descending=False)
         return await self._told(await self._rows(asked), limit, _SOONEST, ("due_ms", "order_key"))
 

@@ -14,11 +14,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from journal.queries.branches import At, merged, walk
+from journal.queries.orders.branches import At, merged, walk
 from journal.queries.stories import Surroundings
 from journal.story import causes
-from journal.tables.deliveries import DEAD_LETTERS, WAITING
-from journal.tables.orders import FACTS, ORDERS
+from journal.tables.deliveries import DEAD_LETTERS, NEEDS_A_PERSON, WAITING
+from journal.tables.orders import CAME_EARLY, FACTS, IS_ON_HOLD, ORDERS
 
 SCANNED_MAX: Final = 400
 """Candidates that one page looks at. Where fewer than a page of them have the cause, the page is short, and the next
@@ -54,7 +54,7 @@ Walks = Callable[[Choice, At | None], Iterator[Select[Any]]]
 
 
 @dataclass(frozen=True)
-class Source:
+class CauseSource:
     """`walks`: each gives `at_ms` and `order_key`, sorted so. `descending`: the newest first. `fits`: of an order's
     key, what else has to be; it is looked at for those alone that the walks found."""
 
@@ -80,7 +80,7 @@ def _waiting(
     condition: Callable[[int], ColumnElement[bool]],
     by: ColumnElement[int] = _of.queued_ms,
     fits: Callable[[ColumnElement[str]], ColumnElement[bool]] | None = None,
-) -> Source:
+) -> CauseSource:
     """Requests that wait, of each destination the one that was queued first first, or by another time."""
 
     def walks(choice: Choice, after: At | None) -> Iterator[Select[Any]]:
@@ -89,7 +89,7 @@ def _waiting(
             chosen = chosen.where(_of.destination == destination, condition(choice.around.now_ms))
             yield walk(chosen, (by, _of.order_key), after=after, limit=SCANNED_MAX, descending=False)
 
-    return Source(walks, descending=False, fits=fits)
+    return CauseSource(walks, descending=False, fits=fits)
 
 
 def _in_states(states: Sequence[str]) -> Walks:
@@ -109,8 +109,7 @@ def _letters(kind: str) -> Walks:
     def walks(_choice: Choice, after: At | None) -> Iterator[Select[Any]]:
         of = DEAD_LETTERS.c
         chosen = select(of.died_ms.label("at_ms"), of.order_key)
-        # As the condition of the index `dead_letters_open`.
-        chosen = chosen.where(of.kind == kind, of.concluded.is_(None), of.touchpoint != "fact")
+        chosen = chosen.where(of.kind == kind, NEEDS_A_PERSON)
         yield walk(chosen, (of.died_ms, of.order_key), after=after, limit=SCANNED_MAX)
 
     return walks
@@ -119,14 +118,14 @@ def _letters(kind: str) -> Walks:
 def _early(choice: Choice, after: At | None) -> Iterator[Select[Any]]:
     of = FACTS.c
     chosen = select(of.at_ms, of.order_key)
-    chosen = chosen.where(of.name == "event-parked", of.at_ms > choice.around.now_ms - EARLY_MS)
+    chosen = chosen.where(CAME_EARLY, of.at_ms > choice.around.now_ms - EARLY_MS)
     yield walk(chosen, (of.at_ms, of.order_key), after=after, limit=SCANNED_MAX)
     yield from _in_states(_EARLY_STATES)(choice, after)
 
 
 def _on_hold(choice: Choice, after: At | None) -> Iterator[Select[Any]]:
     chosen = select(_order.received_ms.label("at_ms"), _order.order_key)
-    chosen = chosen.where(_order.is_open.is_(True), _order.on_hold.is_(True))
+    chosen = chosen.where(IS_ON_HOLD)
     yield walk(chosen, (_order.received_ms, _order.order_key), after=after, limit=SCANNED_MAX)
     yield from _in_states(("HELD",))(choice, after)
 
@@ -156,17 +155,17 @@ def _sends_nothing(key: ColumnElement[str]) -> ColumnElement[bool]:
 
 
 _LIVE: Final = _of.is_held.is_(False)
-SOURCES: Final[Mapping[str, Source]] = {
-    causes.ROLE_BEHIND.name: Source(_role_behind, descending=True),
-    causes.EARLY.name: Source(_early, descending=True),
-    causes.ON_HOLD.name: Source(_on_hold, descending=True),
+SOURCES: Final[Mapping[str, CauseSource]] = {
+    causes.ROLE_BEHIND.name: CauseSource(_role_behind, descending=True),
+    causes.EARLY.name: CauseSource(_early, descending=True),
+    causes.ON_HOLD.name: CauseSource(_on_hold, descending=True),
     causes.BEHIND_REQUEST.name: _waiting(lambda _now_ms: true(), fits=_waits_behind),
     causes.BUDGET.name: _waiting(lambda now_ms: and_(_LIVE, or_(_of.attempts == 0, _of.next_ms <= now_ms))),
     causes.QUIET.name: _waiting(lambda _now_ms: _LIVE),
     causes.DOWN.name: _waiting(lambda _now_ms: _LIVE),
     causes.BACK_OFF.name: _waiting(lambda now_ms: and_(_LIVE, _of.attempts > 0, _of.next_ms > now_ms), _of.next_ms),
-    causes.GIVEN_UP.name: Source(_letters("dead"), descending=True),
-    causes.REFUSED.name: Source(_refused, descending=True),
-    causes.FAR_SIDE.name: Source(_in_states(_FAR_STATES), descending=True, fits=_sends_nothing),
+    causes.GIVEN_UP.name: CauseSource(_letters("dead"), descending=True),
+    causes.REFUSED.name: CauseSource(_refused, descending=True),
+    causes.FAR_SIDE.name: CauseSource(_in_states(_FAR_STATES), descending=True, fits=_sends_nothing),
     causes.PAUSED.name: _waiting(lambda _now_ms: _LIVE),
 }

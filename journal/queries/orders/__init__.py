@@ -1,0 +1,1 @@
+"""Lists of orders, where ids lead, and timelines."""
