@@ -1,4 +1,4 @@
-"""Lists of dead letters and of rejected records, plain and grouped."""
+"""Lists of dead letters and of rejected records, plain and grouped; and of operators' actions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from journal.queries.pages import Keyset, ListPage
 from journal.queries.scans import Columns, Condition, scanned_page
 from journal.tables.deliveries import BODIES, DEAD_LETTERS, HAS_NO_END
 from journal.tables.incidents import REJECTED
+from journal.tables.operators import ACTIONS
 from topics.records.envelope import COMMAND
 
 GROUPED_MAX: Final = 100_000
@@ -25,6 +26,7 @@ _REJECTED: Final = Keyset(
     "rejected",
     (REJECTED.c.at_ms, REJECTED.c.source_topic, REJECTED.c.source_partition, REJECTED.c.source_offset),
 )
+_ACTIONS: Final = Keyset("actions", (ACTIONS.c.at_ms, ACTIONS.c.event_id))
 
 Row = Mapping[Any, Any]
 Place = tuple[str, int, int]
@@ -110,6 +112,29 @@ async def rejected_bodies(connection: AsyncConnection, rows: Sequence[Row]) -> d
         of.order_key == "", of.kind == "rejected", of.received_ms.in_({row["at_ms"] for row in rows}), of.id.in_(places)
     )
     return {places[row["id"]]: row for row in (await connection.execute(named)).mappings()}
+
+
+async def actions_page(
+    connection: AsyncConnection, filters: Mapping[str, Any], *, keys: Sequence[str], cursor: str | None, limit: int
+) -> ListPage:
+    """A page of operators' actions, the newest first. `filters`: by, action, target, channel, outcome, since_ms,
+    until_ms; `keys`: those of the orders that are asked for. Raises CursorError."""
+    of = ACTIONS.c
+    chosen = within(select(ACTIONS), of.at_ms, filters)
+    named = {_COLUMNS.get(name, name): value for name, value in filters.items()}
+    indexed = set[str]()
+    if keys:
+        chosen = chosen.where(of.order_key.in_(keys))
+    else:
+        indexed = {name for name in ("target", "actor", "action") if name in named}
+        indexed = {next(iter(sorted(indexed, reverse=True)))} if indexed else indexed
+        chosen = chosen.where(*(of[name] == named[name] for name in indexed))
+    conditions = equal(named, ("target", "actor", "action", "channel", "outcome"), but=indexed)
+    return await _page(connection, _Asked(chosen, conditions, _ACTIONS), filters, keys, cursor, limit)
+
+
+_COLUMNS: Final = {"by": "actor"}
+"""Columns whose filter has another name."""
 
 
 def place_of(row: Row) -> Place:

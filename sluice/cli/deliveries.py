@@ -15,9 +15,9 @@ DONE = ("delivered", "skipped")
 """States in which a decision has had the effect that was wanted."""
 
 
-@click.group(short_help="Decide about deliveries that were given up.")
+@click.group(short_help="List deliveries; decide about those that were given up.")
 def deliveries() -> None:
-    """Decide about deliveries that were given up and hold the lane of their order.
+    """List deliveries, the newest first; or decide about those that were given up and hold the lane of their order.
 
     `sluice order CODE` shows their ids, in the commands that decide about them. With --wait, exit code 1 says that the
     effect did not come.

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from sluice.cli.suggestions import suggest
 from sluice.errors import StartError
 
 
@@ -21,6 +22,9 @@ class ReadableGroup(click.Group):
     def invoke(self, context: click.Context, /) -> Any:
         try:
             return super().invoke(context)
+        except click.UsageError as error:
+            suggest(error)
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:

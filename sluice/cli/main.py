@@ -18,6 +18,8 @@ from sluice.cli.configuration import load
 from sluice.cli.deliveries import deliveries
 from sluice.cli.dev_tools import dev_commands
 from sluice.cli.gateway_client import UnknownError, fetch
+from sluice.cli.lists.commands import audit, dead_letters, due, list_deliveries, list_destinations, rejected, status
+from sluice.cli.lists.pages import with_list
 from sluice.cli.options import FILE, gateway_options, topics_options
 from sluice.cli.orders import orders
 from sluice.cli.output import show
@@ -39,7 +41,23 @@ def main() -> None:
     """Sluice: a streaming gateway on Kafka between online marketplaces and Increff OMS."""
 
 
-for command in (run, orders, deliveries, inventory, subscriptions, redrive, skip, *dev_commands()):
+with_list(deliveries, list_deliveries)
+for command in (
+    run,
+    status,
+    orders,
+    deliveries,
+    dead_letters,
+    rejected,
+    list_destinations,
+    due,
+    audit,
+    inventory,
+    subscriptions,
+    redrive,
+    skip,
+    *dev_commands(),
+):
     main.add_command(command)
 
 

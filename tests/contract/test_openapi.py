@@ -24,6 +24,7 @@ OTHERS = {
     ("get", "/api/rejected/groups"),
     ("get", "/api/destinations"),
     ("get", "/api/due"),
+    ("get", "/api/audit"),
     ("get", "/api/status"),
     ("get", "/api/orders/{code}"),
     ("get", "/api/returns/{code}"),

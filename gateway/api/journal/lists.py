@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.api.handler import Act
+from gateway.api.journal.audit import AuditApi
 from gateway.api.journal.deliveries import DeliveryListApi
 from gateway.api.journal.destinations import Destinations, DestinationsApi
 from gateway.api.journal.due import DueApi
@@ -20,6 +21,7 @@ def list_acts(settings: Settings, channels: Channels, dependencies: Dependencies
     destinations = Destinations(channels, dependencies.subscriptions, dependencies.now_ms)
     return {
         **DeliveryListApi(channels, journal, opener).acts(),
+        **AuditApi(channels, journal).acts(),
         **IncidentsApi(channels, journal, opener).acts(),
         **DestinationsApi(destinations, channels, journal).acts(),
         **DueApi(channels, journal, dependencies.now_ms).acts(),

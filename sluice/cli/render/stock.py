@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sluice.cli.output import moment
+from sluice.cli.render.tables import age, table
 from topics.api.stock_operations import (
     ControlDocument,
     ReconcileResult,
@@ -31,7 +32,7 @@ def render_status(answer: Document) -> str:
         rows += [_numbers(f"  {location.location}", location) for location in channel.locations]
         if channel.left:
             rows.append((f"  and {channel.left} more", "", "", "", "", "", ""))
-    return "\n".join(_table(rows, "lrrrrrl"))
+    return "\n".join(table(rows, "lrrrrrl"))
 
 
 def render_refused(answer: Document) -> str:
@@ -43,7 +44,7 @@ def render_refused(answer: Document) -> str:
         reason = _REASONS.get(one.reason, one.reason)
         because = f"{reason}, {one.status}" if one.status is not None else reason
         rows.append((one.location, one.channelSkuCode, because, str(one.failures), moment(one.sinceMs)))
-    lines = list(_table(rows, "lllrl"))
+    lines = list(table(rows, "lllrl"))
     if len(document.refused) < document.total:
         lines.append(f"{len(document.refused)} of {document.total}; --all shows all")
     return "\n".join(lines)
@@ -97,7 +98,7 @@ def _numbers(name: str, numbers: StockNumbers) -> Sequence[str]:
     return (
         name,
         str(numbers.dirty),
-        _age(numbers.oldestAgeMs),
+        age(numbers.oldestAgeMs),
         f"{numbers.sentPerS:.1f}",
         "-" if numbers.conflation is None else f"{numbers.conflation:.2f}",
         str(numbers.refused),
@@ -117,24 +118,3 @@ def _reconciled(result: ReconcileResult) -> str:
         return f"reconciled: {result.compared} as they should be"
     persisting = f", {result.persisting} persist" if result.persisting else ""
     return f"reconciled: {', '.join(kinds)} of {result.compared}; {result.repaired} sent again{persisting}"
-
-
-def _age(age_ms: int | None) -> str:
-    if age_ms is None:
-        return "-"
-    seconds = age_ms / 1000
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
-
-
-def _table(rows: Sequence[Sequence[str]], sides: str) -> Iterator[str]:
-    """`sides`: of each column, `l` or `r`."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(sides))]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if side == "r" else cell.ljust(width)
-            for cell, width, side in zip(row, widths, sides, strict=True)
-        ]
-        yield "  ".join(cells).rstrip()

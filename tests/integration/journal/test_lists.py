@@ -22,7 +22,7 @@ from tests.support.journal.store import StoredJournal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ORDERS = 60
-LARGE = ("requests", "attempts", "bodies", "facts", "orders", "waiting", "dead_letters", "rejected", "ids")
+LARGE = ("requests", "attempts", "bodies", "facts", "orders", "waiting", "dead_letters", "rejected", "ids", "actions")
 """Tables that grow with orders."""
 
 Ask = Callable[[AsyncConnection], Awaitable[Any]]
@@ -98,6 +98,15 @@ def _rejected(keys: tuple[str, ...] = (), **filters: Any) -> Ask:
     return ask
 
 
+def _actions(keys: tuple[str, ...] = (), **filters: Any) -> Ask:
+    async def ask(connection: AsyncConnection) -> Any:
+        page = await incidents.actions_page(connection, filters, keys=keys, cursor=None, limit=3)
+        rest = await incidents.actions_page(connection, filters, keys=keys, cursor=page.next, limit=200)
+        return [*page.rows, *rest.rows]
+
+    return ask
+
+
 def _due(**filters: Any) -> Ask:
     async def ask(connection: AsyncConnection) -> Any:
         page = await due.due_page(connection, filters, cursor=None, limit=3)
@@ -149,6 +158,11 @@ LISTS: dict[str, Ask] = {
     "rejected-of-code": _rejected(code="no_envelope"),
     "rejected-of-role": _rejected(role="", channel="", **TIMES),
     "rejected-of-call": _rejected(touchpoint="pack-order"),
+    "audit": _actions(),
+    "audit-of-order": _actions(OF_ORDER),
+    "audit-by": _actions(by="alice", channel="demo"),
+    "audit-of-action": _actions(action="redrive", outcome="done", **TIMES),
+    "audit-of-target": _actions(target="increff", by="alice"),
     "due": _due(),
     "due-of-group": _due(from_ms=BEGIN_MS, before_ms=BEGIN_MS + 60 * DAY_MS),
     "due-of-location": _due(location="L1"),

@@ -1,6 +1,8 @@
-"""Documents of the lists of dead letters and rejected records."""
+"""Documents of the lists of dead letters, of rejected records and of operators' actions."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from topics.api.journal.deliveries import BodyDocument
 from topics.schema_base import Body
@@ -108,3 +110,37 @@ class RejectedGroups(Body):
 
     groups: list[RejectedGroup]
     more: bool
+
+
+class ActionDocument(Body):
+    """An action of an operator. `by`: the name of the token, empty where a version before did not say. `target`: the
+    subject, empty: many. `shown`: how many the preview showed, 0: it is about one thing. `before`, `after`: the state
+    before, and the one that was asked for; of many, what chose them. `outcome`: done, failed, stopped, refused; null:
+    its end is not known. `result`: the state after it, or the counts of what came of many. `topic`, `partition`,
+    `offset`: the record that says so."""
+
+    id: str
+    atMs: int
+    action: str
+    by: str
+    reason: str
+    channel: str
+    order: str
+    target: str
+    shown: int
+    before: Any
+    after: Any
+    outcome: str | None
+    endedMs: int | None
+    message: str | None
+    result: Any
+    topic: str
+    partition: int
+    offset: int
+
+
+class ActionList(Body):
+    """A page of operators' actions, the newest first. `next`: as in DeliveryList."""
+
+    actions: list[ActionDocument]
+    next: str | None

@@ -8,11 +8,12 @@ from typing import Final
 from topics.api.journal.deliveries import DeliveryList
 from topics.api.journal.destinations import DestinationList
 from topics.api.journal.due import DueList
-from topics.api.journal.incidents import DeadLetterGroups, DeadLetterList, RejectedGroups, RejectedList
+from topics.api.journal.incidents import ActionList, DeadLetterGroups, DeadLetterList, RejectedGroups, RejectedList
 from topics.api.journal.routes import NO_JOURNAL
 from topics.api.journal.status import StatusDocument
 from topics.api.query_parameters import CHANNEL, CURSOR, PAGE_LIMIT, QueryParameter
 from topics.api.route import Route, route_of
+from topics.records.facts.operators import ACTIONS, OUTCOMES
 from topics.schema_base import CODE_MAX
 
 NAME_MAX: Final = 200
@@ -42,6 +43,14 @@ REASON: Final = QueryParameter(
 ALL: Final = QueryParameter("all", "boolean", default=False, description="Whether those with an end are shown, too")
 ROLE: Final = QueryParameter("role", longest=NAME_MAX, description="The role that could not decide it")
 CODE: Final = QueryParameter("code", longest=NAME_MAX, description="Why, as in docs/operations.md")
+BY: Final = QueryParameter("by", longest=NAME_MAX, description="The operator: the name of the token")
+ACTION: Final = QueryParameter("action", words=ACTIONS)
+TARGET: Final = QueryParameter(
+    "target",
+    longest=2 * CODE_MAX,
+    description="The subject: a destination, a delivery, `channel|location`, `topic|partition|offset` of a record",
+)
+OUTCOME: Final = QueryParameter("outcome", words=OUTCOMES, description="How it ended")
 LOCATION: Final = QueryParameter("location", longest=CODE_MAX)
 GROUP: Final = QueryParameter("group", words=DUE_GROUPS, description="Only these; without it, all that have a time")
 ZONE: Final = QueryParameter(
@@ -136,6 +145,15 @@ LIST_ROUTES: Final[tuple[Route, ...]] = (
         query=(GROUP, CHANNEL, LOCATION, ZONE, CURSOR, PAGE_LIMIT),
         document=DueList,
         cost=GROUPS_COST,
+    ),
+    _list(
+        "GET",
+        "list-actions",
+        "What operators did, the newest first: who, what, why, before and after",
+        base="/api/audit",
+        label="api-audit",
+        query=(BY, ACTION, TARGET, OUTCOME, CHANNEL, ORDER, SINCE, UNTIL, CURSOR, PAGE_LIMIT),
+        document=ActionList,
     ),
     route_of(
         "GET",
