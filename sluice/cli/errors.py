@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 import click
 
-from sluice.cli.suggestions import suggest
 from sluice.errors import StartError
+
+_NONE = "No such command"
+SUGGESTED_FROM = 0.6
+"""How alike a name must be, of 1: `deliverys` and `dead-leters` are alike, `status` and `stock` are not."""
 
 
 class Unusable(click.ClickException):
@@ -38,3 +42,14 @@ def _is_expected(error: Exception) -> bool:
     from topics.configuration.errors import ConfigurationError  # noqa: PLC0415
 
     return isinstance(error, (StartError, ConfigurationError))
+
+
+def suggest(error: click.UsageError) -> None:
+    """Add to the error about an unknown command those that are like it."""
+    context = error.ctx
+    if not error.message.startswith(_NONE) or context is None or not isinstance(context.command, click.Group):
+        return
+    name = error.message.removeprefix(_NONE).strip(" '\".")
+    known = [one for one in context.command.list_commands(context) if not context.command.commands[one].hidden]
+    if found := get_close_matches(name, known, 2, SUGGESTED_FROM):
+        error.message += f" Did you mean {' or '.join(found)}?"

@@ -77,7 +77,7 @@ async def answers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ans
             patch.setattr(module, "ask", note)
         for arguments in COMMANDS.values():
             CliRunner().invoke(main, arguments)
-    settings = {"journal_url": file_url(directory), "api_reads_per_s": 10_000}
+    settings: dict[str, Any] = {"journal_url": file_url(directory), "api_reads_per_s": 10_000}
     async with (
         played_journal(directory, orders=40),
         gateway(groups=FakeGroups(ROLES), now_ms=BEGIN_MS + 300_000, **settings) as at,
@@ -121,7 +121,7 @@ def test_json_is_the_document_of_the_api(name: str) -> None:
 def test_text_has_a_line_for_each_row(name: str) -> None:
     lines = run(*COMMANDS[name]).output.splitlines()
     document = json.loads(run(*COMMANDS[name], "--json").output)
-    rows = next((value for member, value in document.items() if member in ROWS), [])
+    rows: list[Any] = next((value for member, value in document.items() if member in ROWS), [])
     assert len(lines) > len(rows)
     assert "CANARY" not in "\n".join(lines)
 
@@ -188,4 +188,4 @@ def test_an_age_has_one_unit(age_ms: int | None, said: str) -> None:
 
 def test_choices_are_those_of_the_api() -> None:
     assert (STATES, KINDS, GROUPS, OUTCOMES) == (DELIVERY_STATES, API_KINDS, DUE_GROUPS, API_OUTCOMES)
-    assert PAGE_MAX == PAGE_LIMIT.maximum
+    assert PAGE_LIMIT.maximum == PAGE_MAX

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
@@ -236,6 +237,23 @@ def test_the_day_ends_where_its_zone_says(zone: str, end: str) -> None:
     assert day_end_ms(now_ms, zone) == int(datetime.fromisoformat(end).timestamp() * 1000)
     with pytest.raises(Refused):
         day_end_ms(now_ms, "5:30")
+
+
+async def test_actions_are_listed_with_who_and_why(directory: Path) -> None:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
+        found = await pages(at, "/api/audit?limit=3", "actions")
+        times = [one["atMs"] for one in found]
+        assert times == sorted(times, reverse=True)
+        assert len({(one["topic"], one["id"]) for one in found}) == len(found) > 3
+        (first, *_) = [one for one in found if one["by"]]
+        for name in ("by", "action", "target"):
+            alike = [one for one in found if one[name] == first[name]]
+            assert await pages(at, f"/api/audit?limit=3&{urlencode({name: first[name]})}", "actions") == alike
+        assert await pages(at, "/api/audit?by=nobody", "actions") == []
+        of_order = [one for one in found if one["order"]]
+        if of_order:
+            code = of_order[0]["order"].partition("|")[2]
+            assert of_order[0] in await pages(at, f"/api/audit?order={code}", "actions")
 
 
 @pytest.mark.parametrize(
