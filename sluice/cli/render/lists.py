@@ -47,7 +47,7 @@ def render_letters(document: Document) -> str:
 
 
 def render_letter_groups(document: Document) -> str:
-    """Return a line for each group, and the command that sends the largest again."""
+    """Return a line for each group, and the commands that send the largest again."""
     groups = document["groups"]
     if not groups:
         return "nothing was given up or refused that waits for somebody"
@@ -70,6 +70,11 @@ def render_letter_groups(document: Document) -> str:
     if given_up is not None:
         command = ["sluice", "redrive", "--destination", given_up["destination"], "--reason", given_up["reason"]]
         lines.append(f"to send the largest group of those given up again: {printable(shlex.join(command))}")
+    refused = next((one for one in groups if one["kind"] == "refused"), None)
+    if refused is not None:
+        command = ["sluice", "orders", "resubmit", "--channel", refused["example"]["channel"]]
+        command += ["--touchpoint", refused["touchpoint"], "--refusal", refused["reason"]]
+        lines.append(f"to have the refused ones sent again: {printable(shlex.join(command))}")
     return "\n".join(lines)
 
 
