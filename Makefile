@@ -30,7 +30,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 # A stamp only: the jars are in the user's cache, and `sluice up` fetches them again when they are gone.
 $(VENV)/.jars: sluice/dev/local/pom.xml sluice/dev/local/class_archive.py $(VENV)/.installed
-	@$(BIN)/python -m sluice.dev.local.class_archive
+	@SLUICE_COMPILED=0 $(BIN)/python -m sluice.dev.local.class_archive
 	@touch $@
 
 compiled: setup  ## compile the hot modules, some minutes (needs a C compiler); run, test and bench use them from then on

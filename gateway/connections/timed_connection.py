@@ -10,10 +10,10 @@ from aiohttp import StreamReader
 from aiohttp.web_server import Server
 
 from gateway.connections.incoming_body import IncomingBody
-from gateway.connections.one_task import OneTaskHandler
 from gateway.connections.refusal import NO_ROOM_ANSWER, STOPS, refusal_for, too_late
 from gateway.connections.registry import Registry
 from topics.configuration.networks import peer_of
+from topics.http_faults import QuietHandler
 
 HEAD: Final = 0
 """Between two requests, or in a head."""
@@ -28,7 +28,7 @@ OVER: Final = 4
 the answer."""
 
 
-class TimedConnection(OneTaskHandler):
+class TimedConnection(QuietHandler):
     __slots__ = (
         "_at_end",
         "_blocked_since",

@@ -23,7 +23,6 @@ OVERRIDES = {
     "topics/kafka/fetched_records.py",
     "topics/kafka/prompt_fetches.py",
     "topics/kafka/time_outs.py",
-    "gateway/connections/one_task.py",
     "gateway/http/whole_response.py",
     "topics/http_faults.py",
     "topics/paths/resources.py",
