@@ -17,12 +17,11 @@ import click
 from sluice.cli.configuration import load
 from sluice.cli.deliveries import deliveries
 from sluice.cli.dev_tools import dev_commands
-from sluice.cli.gateway_client import UnknownError, fetch
 from sluice.cli.lists.commands import audit, dead_letters, due, list_deliveries, list_destinations, rejected, status
 from sluice.cli.lists.pages import with_list
-from sluice.cli.options import FILE, gateway_options, topics_options
+from sluice.cli.options import FILE, topics_options
+from sluice.cli.order import order
 from sluice.cli.orders import orders
-from sluice.cli.output import show
 from sluice.cli.redrive import redrive
 from sluice.cli.run import MainGroup, run
 from sluice.cli.skip import skip
@@ -45,6 +44,7 @@ with_list(deliveries, list_deliveries)
 for command in (
     run,
     status,
+    order,
     orders,
     deliveries,
     dead_letters,
@@ -108,24 +108,6 @@ def topics_check(**overrides: Any) -> None:
 
 
 # --- questions ---------------------------------------------------------------------------------------------------
-
-
-@main.command()
-@click.argument("code")
-@click.option("--channel", help="Channel of the order; needed when several have this code.")
-@gateway_options
-def order(code: str, channel: str | None, gateway: str, as_json: bool) -> None:
-    """Show where an order or a return is and how it came there."""
-    from sluice.cli.render.order import render, render_refused_calls
-
-    try:
-        document = fetch(gateway, code, channel)
-    except UnknownError as unknown:
-        click.echo(f"no order or return {code}{f' of {channel}' if channel else ''}", err=True)
-        if unknown.refused_calls:
-            show({"refusedCalls": unknown.refused_calls}, render_refused_calls, as_json=as_json)
-        sys.exit(1)
-    show(document, render, as_json=as_json)
 
 
 @main.command(short_help="Say what would become of records, without sending them.")

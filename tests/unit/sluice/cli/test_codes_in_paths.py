@@ -15,7 +15,7 @@ from tests.support.paths.raw_http import raw_server
 from topics.paths.patterns import PathPattern
 
 COMMANDS = [
-    (["order", "--", "CODE"], "/api/orders/{code}"),
+    (["order", "--", "CODE"], "/api/orders/{code}/story"),
     (["orders", "resubmit", "--", "CODE"], "/api/orders/{code}/resubmit"),
     (["deliveries", "retry", "--", "CODE", "e.0"], "/api/orders/{code}/deliveries/e.0/retry"),
     (["inventory", "status", "--", "CODE"], "/api/inventory/status/{code}"),

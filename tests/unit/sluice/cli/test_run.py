@@ -50,9 +50,10 @@ def test_run_starts_a_role(role: str, started: Started) -> None:
 @pytest.mark.parametrize("more", [(), ("--instance", "0"), ("--kafka", "127.0.0.1:1")], ids=" ".join)
 def test_a_typed_former_name_starts_nothing(role: str, more: Sequence[str], started: Started) -> None:
     code, output = _sluice(role, *more)
-    assert code == 2
     assert started == []
-    assert f"sluice run {role}" in output
+    assert code == 2
+    if role != "orders" or more:  # without options it is a list of orders, here of a gateway that is not there
+        assert f"sluice run {role}" in output
 
 
 def test_a_bare_group_prints_its_help(started: Started) -> None:
