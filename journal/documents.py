@@ -51,9 +51,20 @@ def _type_of(kind: object) -> str:
 
 _STORY: Final = """\
 One function, `journal.story.story`, tells the story of an order, a return or a manifest from the rows of the
-[journal](journal.md): what it is, what it waits for, and where its time went. It has a clock as its argument, and asks
-nobody. API, command line and console are to show it, so that all say the same; none does yet. Of the commands that it
-names, `sluice status` and `sluice destinations` are not there yet."""
+[journal](journal.md): what it is, what it waits for, and where its time went. It has a clock as its argument, and
+asks nobody. API and command line show it, so that both say the same.
+
+```console
+$ sluice order CODE            # the story first, then all that the orders role knows
+$ sluice order CODE --watch    # goes on until it waits for nothing
+$ sluice orders --cause given-up --channel demo
+```
+
+`GET /api/orders/{code}/story` is the story alone, from the journal, so also while the orders role stands still; so
+are those of `/api/returns` and `/api/manifests`. `GET /api/orders/{code}` has it as `story`, `/timeline` every record
+with its topic, partition and offset, and `/api/search?q=` says where any id leads. How far the orders role is behind
+is asked of Kafka; if Kafka does not say, the story is told without it. `journalBehindMs` says how old the story may
+be."""
 _CAUSES: Final = """\
 ## What an order waits for
 
@@ -71,9 +82,28 @@ _ACCOUNT: Final = """\
 The time account splits the life of an order, from its first record to its end or until now, into parts that add up to
 the whole. Each moment belongs to one part: of those that hold it to the first of this table. So a lane that is held
 while its destination is down counts as the operator's: when the destination is up again, it would wait all the same."""
+_LISTS: Final = """\
+## Which orders wait for that?
+
+`GET /api/orders?cause=` and `sluice orders --cause` list the orders that have a wait of this cause, whether it is the
+first of their waits or not. An index finds candidates, and the story of each says whether it has the cause. So a page
+costs the same at a thousand orders and at ten million, with these limits:
+
+- A page tells 200 stories at most, so it may be short, or empty, and still have a next one.
+- Causes of requests (`budget`, `quiet`, `down`, `back-off`, `paused`, `behind-request`) list what was queued first
+  first, `back-off` what is tried first; the others list the newest first. An order with two such waits may be on two
+  pages.
+- `budget` and `back-off` look through the requests of a destination. Where hundreds of thousands wait, and few of
+  them for this cause, a page may take longer than `SLUICE_JOURNAL_TIME_OUT_S`, and is a 503 that says so.
+- `on-hold` finds orders whose hold was told since the journal has the column `on_hold`, and all in the state `HELD`;
+  a journal that is made anew has all."""
 _LIMITS: Final = """\
 How long a far side asked for quiet is known of the last time alone; before, the time after a throttled attempt counts
-as quiet. What a request waited for its turn between two attempts counts as back-off."""
+as quiet. What a request waited for its turn between two attempts counts as back-off. That a destination is down is
+seen in its attempts: since its last answer, those of five orders failed within a minute, which opens the breaker.
+When it was down before is not kept, so that time counts as back-off. The place in the queue is that of now: requests
+of a higher class may come, and one in four goes by age; of a destination with more than 100,000 requests the oldest
+100,000 are counted."""
 
 
 def story_page() -> str:
@@ -90,6 +120,7 @@ def story_page() -> str:
             _ACCOUNT,
             table(("part", "the order"), ((f"`{part}`", meaning) for part, meaning in PARTS.items())),
             _LIMITS,
+            _LISTS,
         ]
     )
 

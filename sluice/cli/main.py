@@ -18,9 +18,10 @@ from sluice.cli.configuration import load
 from sluice.cli.deliveries import deliveries
 from sluice.cli.dev_tools import dev_commands
 from sluice.cli.lists.commands import audit, dead_letters, due, list_deliveries, list_destinations, rejected, status
+from sluice.cli.lists.order import order
+from sluice.cli.lists.orders import list_orders
 from sluice.cli.lists.pages import with_list
 from sluice.cli.options import FILE, topics_options
-from sluice.cli.order import order
 from sluice.cli.orders import orders
 from sluice.cli.redrive import redrive
 from sluice.cli.run import MainGroup, run
@@ -41,6 +42,7 @@ def main() -> None:
 
 
 with_list(deliveries, list_deliveries)
+with_list(orders, list_orders)
 for command in (
     run,
     status,

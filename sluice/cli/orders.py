@@ -10,24 +10,16 @@ import click
 
 from sluice.cli.gateway_client import ask, ask_of_either, in_path, until_over
 from sluice.cli.options import WAIT_S, gateway_options, given, option_of, wait_option
-from sluice.cli.order_list import list_options, list_orders
 from sluice.cli.output import moment, show
 
 JOBS = "/api/resubmissions"
 GOOD = ("sent", "would be sent")
 
 
-@click.group(
-    short_help="List orders by what they wait for; have refused deliveries sent again.", invoke_without_command=True
-)
-@list_options
-@gateway_options
-@click.pass_context
-def orders(context: click.Context, /, gateway: str, as_json: bool, limit: int, **filters: Any) -> None:
+@click.group(short_help="List orders by what they wait for; have refused deliveries sent again.")
+def orders() -> None:
     """List orders, returns and manifests with what each waits for, the newest first; or act on them. `sluice order
     CODE` shows one. (The role starts as `sluice run orders`.)"""
-    if context.invoked_subcommand is None:
-        list_orders(gateway, limit=limit, as_json=as_json, **filters)
 
 
 @orders.command(short_help="Send deliveries again that were refused.")

@@ -119,11 +119,24 @@ class MainGroup(ReadableGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, rest = args[0], args[1:]
         asks_group = name in self.commands and any(one in _HELP for one in rest)
-        if name in ROLES and (not rest or rest[0].startswith("-")) and not asks_group:
+        if (
+            name in ROLES
+            and not self._has_option(name, rest)
+            and (not rest or rest[0].startswith("-"))
+            and not asks_group
+        ):
             args = self._former(name, args)
         if args[0] != run.name:  # a role warns in its log
             _warn()
         return super().resolve_command(context, args)
+
+    def _has_option(self, name: str, rest: list[str]) -> bool:
+        """Whether the first argument is an option of the group of that name, which then lists something."""
+        group = self.commands.get(name)
+        if group is None or not rest:
+            return False
+        first = rest[0].partition("=")[0]
+        return any(first in (*one.opts, *one.secondary_opts) for one in group.params)
 
     def _former(self, name: str, args: list[str]) -> list[str]:
         """Return the arguments that a former name stands for now. Raises StartError where it stands for nothing."""

@@ -70,6 +70,8 @@ def _what(story: Document) -> str:
     where = f" at {story['location']}" if story["location"] else ""
     hold = ", on hold" if story["onHold"] else ""
     what = f"{story['kind'].capitalize()} {story['code']} of {story['channel']}"
+    if story["state"] == "UNKNOWN":
+        return f"{what} is not known yet."
     return f"{what} is {story['state']} since {moment(story['stateSinceMs'])}{where}{counts}{hold}{due}."
 
 

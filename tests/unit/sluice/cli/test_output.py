@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-import sluice.cli.order
+import sluice.cli.lists.order
 import sluice.cli.stock.commands
 from sluice.cli.main import main
 from sluice.cli.output import moment
@@ -58,7 +58,7 @@ def _control(*_arguments: Any, **_more: Any) -> Any:
 def test_times_are_in_utc_or_local_on_request(
     command: list[str], utc: str, local: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sluice.cli.order, "fetch", _order)
+    monkeypatch.setattr(sluice.cli.lists.order, "fetch", _order)
     monkeypatch.setattr(sluice.cli.stock.commands, "ask", _control)
     assert utc in CliRunner().invoke(main, command).output
     assert local in CliRunner().invoke(main, [*command, "--local"]).output

@@ -46,7 +46,7 @@ async def test_the_sentence_the_end_and_the_command_of_each_cause(journal: str) 
     lags = FakeLags()
     kafka = FakeKafka(decide=silent)
     async with gateway(kafka=kafka, journal_url=journal, partitions=PARTITIONS, lags=lags) as at:
-        url = str(at.client.make_url("/"))
+        url = at.client.admin_url()
         for case in CASES:
             lags.lag = case.lag
             code, output = await sluice(url, "order", case.code)
@@ -60,13 +60,13 @@ async def test_the_sentence_the_end_and_the_command_of_each_cause(journal: str) 
             assert told.wait is not None
             for action in told.wait.actions:
                 assert one_line(action.command or action.does) in said
-            assert "Where its" in said
+            assert ("Where its" in said) or not case.rows
             assert "The orders role was not heard" in said
 
 
 async def test_lists_by_cause_and_says_that_there_are_more(journal: str) -> None:
     async with gateway(journal_url=journal, partitions=PARTITIONS) as at:
-        url = str(at.client.make_url("/"))
+        url = at.client.admin_url()
         code, output = await sluice(url, "orders", "--cause", "given-up")
         assert code == 0
         assert "O-held-lane  demo  RECEIVED" in output
@@ -85,7 +85,7 @@ async def test_lists_by_cause_and_says_that_there_are_more(journal: str) -> None
 
 async def test_watching_ends_when_the_order_waits_for_nothing(journal: str) -> None:
     async with gateway(journal_url=journal, partitions=PARTITIONS) as at:
-        url = str(at.client.make_url("/"))
+        url = at.client.admin_url()
         code, output = await sluice(url, "order", "O-done", "--watch")
         assert code == 0
         assert "Order O-done of demo is HANDED_OVER" in output
@@ -97,6 +97,6 @@ async def test_watching_ends_when_the_order_waits_for_nothing(journal: str) -> N
 
 async def test_without_a_journal_the_orders_role_is_shown_alone(tmp_path: Any) -> None:
     async with gateway(journal_url=file_url(tmp_path)) as at:
-        _, output = await sluice(str(at.client.make_url("/")), "order", "O-1")
+        _, output = await sluice(at.client.admin_url(), "order", "O-1")
         assert "no story: " in output
         assert "SLUICE_JOURNAL_URL" in output
