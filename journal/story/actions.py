@@ -48,7 +48,7 @@ def look_at(destination: str) -> Action:
     return Action(
         name="look-at-destination",
         does="Shows how the destination answers, its budget, its breaker and what waits for it.",
-        command=f"sluice destinations show {quote(destination)}",
+        command=f"sluice destinations --destination {quote(destination)}",
     )
 
 

@@ -147,19 +147,19 @@ async def test_refused_and_the_command_sends_it_again(stack: Stack, code: Code) 
 
 async def test_backing_off_and_what_waits_behind_it(stack: Stack, code: Code) -> None:
     order = code()
-    await stack.misbehave("increff", {"touchpoint": "create-outward-order", "status": 500, "times": 1})
+    await stack.misbehave("increff", {"touchpoint": "create-outward-order", "status": 500, "times": 2})
     await create(stack, order)
-    cancelled = {"channelSkuCode": "SHIRT", "orderItemCode": f"{order}-1", "cancelledQuantity": 1}
-    answer = await stack.as_marketplace("PUT", f"/orders/{order}/cancel", {"orderItems": [cancelled]})
-    assert answer.status in {200, 503}, answer
     told = await story_with(stack, order, "back-off")
     assert "is tried again at" in told["wait"]["sentence"]
-    assert "ended with" in told["wait"]["sentence"]
+    assert "ended with status 500" in told["wait"]["sentence"]
     assert told["wait"]["untilMs"] > told["toldAtMs"]
-    behind = next(
-        one for one in (await story_with(stack, order, "behind-request"))["waits"] if one["cause"] != "back-off"
-    )
-    assert "waits behind create-outward-order of its lane. create-outward-order is tried again at" in behind["sentence"]
+    cancelled = {"channelSkuCode": "SHIRT", "orderItemCode": f"{order}-1", "cancelledQuantity": 1}
+    body = {"orderItems": [cancelled]}
+    cancelling = asyncio.create_task(stack.as_marketplace("PUT", f"/orders/{order}/cancel", body))
+    first, behind = (await story_with(stack, order, "behind-request"))["waits"]
+    assert "waits behind create-outward-order of its lane." in behind["sentence"]
+    assert first["sentence"] in behind["sentence"]
+    await cancelling
     await stack.reaches(order, "SUBMITTED")
 
 
@@ -212,9 +212,9 @@ async def test_the_orders_role_is_behind(stack: Stack, code: Code) -> None:
     try:
         acknowledged = asyncio.create_task(acknowledge(stack, order))
         told = await story_with(stack, order, "role-behind")
-        assert "The orders role is behind: 1 command of partition" in told["wait"]["sentence"]
+        assert "The orders role is behind: " in told["wait"]["sentence"]
         assert told["wait"]["actions"][0]["command"] == "sluice status"
-        assert told["ordersBehind"] == 1
+        assert told["ordersBehind"] >= 1
     finally:
         go_on()
     await acknowledged
