@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 GRACE_S: Final = 2.0
 """How long the database has, beside the time of a query, to say that the query took too long."""
-_STOPPED: Final = ("QueryCanceled", "interrupted")
+_STOPPED: Final = ("statement timeout", "interrupted")
 """How PostgreSQL and SQLite say that a query was stopped."""
 
 
@@ -61,7 +61,7 @@ class JournalReader:
             raise JournalSlowError(f"it did not answer within {self._time_out_s:g} s") from error
         except (SQLAlchemyError, OSError) as error:
             why = said(error)
-            if any(word in f"{error!r} {why}" for word in _STOPPED):
+            if any(word in why for word in _STOPPED):
                 raise JournalSlowError(f"a query took longer than {self._time_out_s:g} s") from error
             if not self._is_away:
                 log.warning("the journal in %s cannot be read: %s", self.where, why)
