@@ -39,6 +39,8 @@ def text_of(request: web.Request, parameter: QueryParameter) -> str | None:
     text = request.query.get(parameter.name)
     if not text:
         return None
+    if "\x00" in text:
+        raise bad_data(f"{parameter.name}: must not have the character NUL")
     if parameter.longest is not None and len(text) > parameter.longest:
         raise bad_data(f"{parameter.name}: must have at most {parameter.longest} characters")
     if parameter.words and text not in parameter.words:

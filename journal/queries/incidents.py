@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,8 @@ from journal.tables.incidents import REJECTED
 from journal.tables.operators import ACTIONS
 from topics.records.envelope import COMMAND
 
+STATUS: Final = re.compile("[0-9]{3}")
+"""An HTTP status, as a reason; any other text is looked for in words."""
 GROUPED_MAX: Final = 100_000
 """Rows that are grouped: the newest. An outage of a day gives up some ten thousand."""
 GROUPS_MAX: Final = 100
@@ -167,7 +170,7 @@ def _has_reason(text: str) -> Condition:
     """The status of the last attempt, or a part of its error or of the far side's words."""
 
     def condition(of: Columns) -> Any:
-        if text.isascii() and text.isdigit():
+        if STATUS.fullmatch(text):
             return of.status == int(text)
         return or_(of.error.icontains(text, autoescape=True), of.message.icontains(text, autoescape=True))
 

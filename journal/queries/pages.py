@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, literal, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Integer, Select, literal, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
+from topics.api.query_parameters import NUMBER_MAX
 from topics.records.json_text import JsonTextError, read, write
 
 CURSOR_CHARS_MAX: Final = 4_000
@@ -70,11 +72,16 @@ def paged(
     if cursor is not None:
         kinds = [column.type.python_type for column in columns]
         found = values_in(cursor, keyset.name, filters, kinds)
-        values = [literal(value, column.type) for value, column in zip(found, columns, strict=True)]
+        values = [literal(value, _wide(column.type)) for value, column in zip(found, columns, strict=True)]
         here, there = (tuple_(*columns), tuple_(*values)) if len(columns) > 1 else (columns[0], values[0])
         chosen = chosen.where(here < there if keyset.descending else here > there)
     order = [column.desc() if keyset.descending else column.asc() for column in columns]
     return chosen.order_by(*order).limit(limit + 1)
+
+
+def _wide(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The type of a cursor's value: whole numbers have 64 bits, also for a column of 32."""
+    return BigInteger() if isinstance(kind, Integer) else kind
 
 
 def cursor_of(keyset: Keyset, filters: Mapping[str, Any], row: Mapping[Any, Any]) -> str:
@@ -97,9 +104,14 @@ def values_in(cursor: str, name: str, filters: Mapping[str, Any], kinds: Sequenc
         raise CursorError("it is no cursor of this list")
     if found[0] != _digest(name, filters):
         raise CursorError("it is of another list, or of other filters: begin without it")
-    if [type(value) for value in found[1:]] != list(kinds):
+    if [type(value) for value in found[1:]] != list(kinds) or not all(map(_is_kept, found[1:])):
         raise CursorError("it is no cursor of this list")
     return found[1:]
+
+
+def _is_kept(value: Any) -> bool:
+    """Whether a column may have this value: a number that no database takes would look as if the journal were away."""
+    return abs(value) <= NUMBER_MAX if isinstance(value, int) else "\x00" not in value
 
 
 def _digest(name: str, filters: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from journal.rows.batch import Batch, Row, Suspect
 from journal.rows.facts import KEPT
+from journal.tables.base import NUL, without_nul
 from journal.tables.deliveries import ATTEMPTS, BODIES, DEAD_LETTERS, GATES, REQUESTS, WAITING
 from journal.tables.incidents import REFUSED_CALLS, REJECTED, STOCK_EVENTS
 from journal.tables.offsets import OFFSETS
@@ -32,8 +33,6 @@ _ENDS: Final = ("concluded", "concluded_ms", "concluded_message", "redrive", "pa
 _ACTION_ENDS: Final = ("outcome", "ended_ms", "message", "result")
 _EMPTY: Final[ColumnElement[str]] = literal_column("''")
 """In the text of a statement: each of its parameters has to be a member of a row."""
-_NUL: Final = "\x00"
-_INSTEAD_OF_NUL: Final = "\ufffd"
 
 
 async def write_rows(connection: AsyncConnection, batch: Batch) -> None:
@@ -225,11 +224,7 @@ def _clean(batch: Batch) -> None:
     )
     for row in last:
         for name, value in (row or {}).items():
-            if isinstance(value, str) and _NUL in value:
-                row[name] = value.replace(_NUL, _INSTEAD_OF_NUL)  # type: ignore[index]  # it has this member
-    batch.waiting = {_without_nul(place): row for place, row in batch.waiting.items()}
-    batch.refused = {key.replace(_NUL, _INSTEAD_OF_NUL): rows for key, rows in batch.refused.items()}
-
-
-def _without_nul(place: tuple[str, str]) -> tuple[str, str]:
-    return place[0].replace(_NUL, _INSTEAD_OF_NUL), place[1].replace(_NUL, _INSTEAD_OF_NUL)
+            if isinstance(value, str) and NUL in value:
+                row[name] = without_nul(value)  # type: ignore[index]  # it has this member
+    batch.waiting = {(without_nul(lane), without_nul(id_)): row for (lane, id_), row in batch.waiting.items()}
+    batch.refused = {without_nul(key): rows for key, rows in batch.refused.items()}

@@ -20,6 +20,13 @@ MONTHLY: Final[dict[str, Any]] = {"postgresql_partition_by": "RANGE (received_ms
 FIRST_YEAR: Final = 2020
 LAST_YEAR: Final = 2099
 """Months outside of these years have no partition of their own: such a time is none at which an order came."""
+NUL: Final = "\x00"
+_INSTEAD_OF_NUL: Final = "\ufffd"
+
+
+def without_nul(words: str) -> str:
+    """A text as the journal has it: PostgreSQL takes no NUL, and SQLite is to have the same rows."""
+    return words.replace(NUL, _INSTEAD_OF_NUL)
 
 
 def text(name: str, comment: str, **options: Any) -> Column[str]:

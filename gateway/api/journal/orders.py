@@ -22,6 +22,7 @@ from journal.queries.orders.timelines import WHOLE_MAX, TimelineRow, timeline_of
 from journal.queries.reader import JournalReader
 from journal.queries.stories import lives_of
 from journal.story.rows import UNKNOWN, OrderRow
+from journal.tables.base import without_nul
 from topics.api.journal.orders import (
     FoundId,
     ListedOrder,
@@ -95,7 +96,7 @@ class OrderListApi:
         return json_answer(SearchDocument(found=shown, more=len(found) > FOUND_MAX).model_dump())
 
     async def _timeline(self, kind: str, call: Call, request: web.Request) -> Answer:
-        key = key_in(self._channels, kind, call, request).decode()
+        key = without_nul(key_in(self._channels, kind, call, request).decode())
         is_whole = flag_of(request, WHOLE)
         async with reading(self._journal) as connection:
             now = await self._stories.now(connection)

@@ -17,6 +17,7 @@ from journal.queries.reader import JournalReader
 from journal.queries.stories import Surroundings, lives_of, positions_of, rows_of
 from journal.story.rows import UNKNOWN, Lag
 from journal.story.story import Story, story
+from journal.tables.base import without_nul
 from topics.api.journal.story import StoryDocument
 from topics.configuration.channels import Channels
 
@@ -71,7 +72,7 @@ class Stories:
         """The story of one. Raises Refused while the journal cannot be read."""
         async with reading(self._journal) as connection:
             now = await self.now(connection)
-            (told,) = (await self.of(connection, [key.decode()], now)).values()
+            (told,) = (await self.of(connection, [without_nul(key.decode())], now)).values()
         return document_of(told, now)
 
     async def document_if_any(self, key: bytes) -> dict[str, Any] | None:

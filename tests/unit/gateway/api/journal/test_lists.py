@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from gateway.api.journal.due import day_end_ms
 from gateway.http.answers import Refused
@@ -17,6 +19,7 @@ from tests.fakes.gateway import Gateway, gateway
 from tests.support.journal.database import file_url, played_journal
 from tests.support.journal.records import BEGIN_MS, DAY_MS
 from topics.api.journal.list_routes import DELIVERY_STATES
+from topics.records.json_text import read, write
 
 ORDERS = 60
 DUE_MS = 1_796_013_000_000
@@ -266,6 +269,7 @@ async def test_actions_are_listed_with_who_and_why(directory: Path) -> None:
         ("/api/dead-letters?kind=x", "kind: must be one of"),
         ("/api/due?zone=5", "zone: must be an offset"),
         ("/api/rejected?cursor=x", "cursor: it is no cursor"),
+        ("/api/rejected?role=a%00b", "role: must not have the character NUL"),
     ],
 )
 async def test_a_wrong_filter_is_refused_and_says_what_is_right(directory: Path, path: str, says: str) -> None:
@@ -279,6 +283,28 @@ async def test_a_cursor_of_another_state_is_refused(directory: Path) -> None:
     async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
         page = await (await at.client.get("/api/deliveries?limit=1")).json()
         assert (await at.client.get(f"{page['next']}&state=waiting")).status == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/deliveries", "/api/dead-letters?all=true", "/api/rejected", "/api/due", "/api/audit", "/api/orders"]
+)
+@pytest.mark.parametrize("value", [1 << 63, -(1 << 63) - 1, 10**30, "a\x00b"])
+async def test_a_value_that_no_database_takes_makes_no_cursor(directory: Path, path: str, value: Any) -> None:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
+        page = await (await at.client.get(path, params={"limit": 1})).json()
+        kept = URL(page["next"]).query["cursor"]
+        digest, *values = read(urlsafe_b64decode(kept + "=" * (-len(kept) % 4)))
+        for place, former in enumerate(values):
+            if type(former) is type(value):
+                forged = write([digest, *values[:place], value, *values[place + 1 :]])
+                cursor = urlsafe_b64encode(forged).decode().rstrip("=")
+                answer = await at.client.get(path, params={"limit": 1, "cursor": cursor})
+                assert answer.status == 400, await answer.text()
+
+
+async def test_a_reason_may_have_any_number_of_digits(directory: Path) -> None:
+    async with gateway(api_reads_per_s=10_000, journal_url=file_url(directory)) as at:
+        assert await pages(at, f"/api/dead-letters?reason={'9' * 100}", "deadLetters") == []
 
 
 def test_states_of_the_api_are_those_of_the_journal() -> None:
