@@ -252,7 +252,7 @@ async def serve(
 
     Returns a Wait for each of its parts.
     """
-    metrics = Metrics()
+    metrics = Metrics(settings.state_dir)
     access_log = AccessLog()
     stack.callback(access_log.flush)
     calls = make_calls(settings, channels)
@@ -292,6 +292,7 @@ async def serve(
         groups=KafkaGroups(settings),
     )
     apps = make_apps(settings, channels, dependencies, calls)
+    metrics.is_ready = make_probes(dependencies).is_ready
     reload = CredentialsReload(settings, apps.access)
     stack.push_async_callback(reload.stop)
     if hang_ups is not None:

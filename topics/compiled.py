@@ -31,7 +31,6 @@ SUFFIX: Final = str(sysconfig.get_config_var("EXT_SUFFIX"))
 
 
 COMPILED: Final = "sluice_compiled"
-COMPILED_HELP: Final = "1 where the compiled form of modules runs (`make compiled`), 0 where all are interpreted"
 """A metric of every role."""
 
 

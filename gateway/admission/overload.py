@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from gateway.admission.calls import Calls
 from gateway.admission.limiter import WINDOW_S
@@ -14,6 +14,7 @@ from gateway.admission.memory import Memory
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from topics.logs.catalogue import OVERLOADED
+from topics.metrics import made
 
 REPORT_S = 1.0
 """Refusals of a channel are logged as one line in this time: a line for each would cost as much as an answer."""
@@ -63,45 +64,17 @@ class Overload:
 
     def _metrics(self) -> Iterator[Metric]:
         calls = self._calls
-        held = GaugeMetricFamily(
-            "sluice_gateway_calls_in_hand",
-            "Calls that are worked on, by channel; `-`: not known whose",
-            labels=["channel"],
-        )
+        held = made.gauge_family("sluice_gateway_calls_in_hand")
         for party in {*calls.shares.active, calls.others}:
             held.add_metric([party.name], party.held + party.claims)
         yield held
-        yield GaugeMetricFamily(
-            "sluice_gateway_calls_limit", "Calls that may be in hand at once now", value=calls.shares.limit
-        )
-        yield GaugeMetricFamily(
-            "sluice_gateway_relays_waiting", "Relays that wait for their far sides", value=calls.relays.held
-        )
-        refused = CounterMetricFamily(
-            "sluice_gateway_refused_total",
-            "Requests refused because a bound was reached, by channel and bound (calls, relays, api)",
-            labels=["channel", "reason"],
-        )
+        yield made.gauge_family("sluice_gateway_calls_limit", calls.shares.limit)
+        yield made.gauge_family("sluice_gateway_relays_waiting", calls.relays.held)
+        refused = made.counter_family("sluice_gateway_refused_total")
         for (channel, reason), count in calls.refusals.items():
             refused.add_metric([channel, reason.name.lower()], count)
         yield refused
-        yield CounterMetricFamily(
-            "sluice_gateway_standstills_total",
-            "Times that this process stood still for longer than two seconds",
-            value=calls.standstill.count,
-        )
-        yield CounterMetricFamily(
-            "sluice_gateway_stood_still_refused_total",
-            "Requests refused because they may have waited while this process stood still",
-            value=calls.standstill.refused,
-        )
-        yield CounterMetricFamily(
-            "sluice_gateway_loop_late_seconds_total",
-            "By how much the event loop was late in all",
-            value=self.lag.total_s,
-        )
-        yield CounterMetricFamily(
-            "sluice_gateway_memory_trims_total",
-            "Times that the process gave memory back to the system after a busy time",
-            value=self._memory.trims,
-        )
+        yield made.counter_family("sluice_gateway_standstills_total", calls.standstill.count)
+        yield made.counter_family("sluice_gateway_stood_still_refused_total", calls.standstill.refused)
+        yield made.counter_family("sluice_gateway_loop_late_seconds_total", self.lag.total_s)
+        yield made.counter_family("sluice_gateway_memory_trims_total", self._memory.trims)

@@ -45,7 +45,8 @@ class Call:
     Kafka; `code`, `reason`: why it was refused; `actor`: the name of the token of a call of /api; `place`: its own
     among the calls in hand; `method`, `target`: of a request that no route takes, and its path; `trace`: what records
     go on with, the span of the call or the caller's; `span`: that of the call, if it is recorded; `standstills`: how
-    often this process had stood still when its head came; None: not known."""
+    often this process had stood still when its head came; None: not known; `decided_s`: how long it waited for its
+    verdict, if it did."""
 
     touchpoint: str
     started: float
@@ -65,6 +66,7 @@ class Call:
     is_logged: bool = True
     place: PlaceInHand | None = None
     standstills: int | None = None
+    decided_s: float | None = None
 
     def trace_headers(self) -> Headers:
         """The header of the records that the call leaves in Kafka, if it has a trace."""

@@ -18,6 +18,9 @@ class Probes:
         self.unready = unready
         self._metrics = metrics
 
+    def is_ready(self) -> bool:
+        return self.unready() is None
+
     async def live(self, _request: web.Request) -> web.Response:
         return _json({"live": True})
 

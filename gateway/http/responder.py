@@ -12,7 +12,7 @@ from gateway.http import tracing
 from gateway.http.access_log import AccessLog
 from gateway.http.answers import OVERLOAD_RETRY_AFTER_S, Answer, Refused, kafka_away, overloaded, stood_still
 from gateway.http.call import Call
-from gateway.http.metrics import Metrics
+from gateway.http.metrics import NO_CHANNEL, Metrics
 from gateway.ports import Overloaded, RecordTooLarge, StoodStill, Unavailable
 from topics.http_faults import in_words
 from topics.logs.catalogue import REQUEST
@@ -31,7 +31,10 @@ class Responder:
 
     def respond(self, call: Call, answer: Answer) -> web.Response:
         seconds = time.perf_counter() - call.started
-        self._metrics.count_request(call.touchpoint, answer.status, seconds)
+        channel = call.channel.name if call.channel else NO_CHANNEL
+        self._metrics.count_request(channel, call.touchpoint, answer.status, seconds)
+        if call.decided_s is not None:
+            self._metrics.count_verdict(channel, call.decided_s)
         if call.span is not None:
             tracing.end(call, answer, seconds)
         if call.is_logged and self._access_log.wants_requests:

@@ -81,14 +81,17 @@ class Commands:
         if is_relay and call.place is not None:
             call.place.acknowledged(time.perf_counter() - started)
         reply = await waiting
-        if not is_relay and call.place is not None:
-            call.place.decided(time.perf_counter() - started)
+        if not is_relay:
+            call.decided_s = seconds = time.perf_counter() - started
+            if call.place is not None:
+                call.place.decided(seconds)
         call.verdict = reply.verdict.value if reply is not None else "late"
         return reply
 
     async def execute_batch(self, call: Call, kind: str, parts: Sequence[Command], wait_s: float) -> list[Reply | None]:
         """The replies to one command for each part, in their order. Raises when not all parts were stored; a repeat
         of the whole batch is harmless."""
+        started = time.perf_counter()
         call.event = new_event_id()
         self._check_replies()
         now_ms = self._now_ms()
@@ -121,6 +124,7 @@ class Commands:
                 self._replies.forget(id_)
             raise
         replies = await asyncio.gather(*waiting)
+        call.decided_s = time.perf_counter() - started
         call.verdict = ",".join(sorted({reply.verdict.value if reply else "late" for reply in replies}))
         return replies
 

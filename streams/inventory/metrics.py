@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter
+from topics.metrics import made
 
-STALE = Counter(
-    "sluice_inventory_stale_skus_total",
-    "SKUs of records that came so late that a newer word was known; they changed nothing",
-)
+STALE = made.counter("sluice_inventory_stale_skus_total")

@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from topics.compiled import COMPILED, COMPILED_HELP, FORM
+from topics.compiled import FORM
+from topics.metrics import made
+from topics.metrics.disk import Disk
 from topics.records.unreadable import UNREADABLE
 
 _PREFIX = "sluice_journal_"
-_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""One bound is on the objective: a record is in the journal within a second."""
 
 
 class JournalMetrics:
     """A process's metrics. Labels: `topic` by its catalogue name, `table`."""
 
-    def __init__(self) -> None:
+    def __init__(self, state_dir: Path = Path()) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(UNREADABLE)
-        of = self.registry
-        self.age = Gauge(_PREFIX + "age_seconds", "How far the journal is behind the topics, in time", registry=of)
-        self.lag = Gauge(_PREFIX + "lag_records", "Records that are not in the journal yet", ["topic"], registry=of)
-        self.partitions = Gauge(_PREFIX + "partitions", "Partitions that this process follows", registry=of)
-        self.records = Counter(_PREFIX + "records_total", "Records that were read", ["topic"], registry=of)
-        self.rows = Counter(_PREFIX + "rows_total", "Rows that were written, repeats included", ["table"], registry=of)
-        self.batch_seconds = Histogram(
-            _PREFIX + "batch_seconds", "Time to read and write a batch of records", buckets=_SECONDS, registry=of
-        )
-        self.delay_seconds = Histogram(
-            _PREFIX + "delay_seconds",
-            "Time from the oldest record of a batch to its transaction's end",
-            buckets=_SECONDS,
-            registry=of,
-        )
-        self.lost = Counter(
-            _PREFIX + "batches_lost_total",
-            "Batches that were not written, because another process had a partition of theirs",
-            registry=of,
-        )
-        self.failed = Counter(
-            _PREFIX + "batches_failed_total", "Batches that were not written, because the database failed", registry=of
-        )
-        self.deleted = Counter(
-            _PREFIX + "rows_deleted_total", "Rows, or partitions of a month, that retention deleted", registry=of
-        )
-        Gauge(COMPILED, COMPILED_HELP, ["role"], registry=of).labels("journal").set(FORM.compiled)
+        for collector in (UNREADABLE, Disk(state_dir)):
+            self.registry.register(collector)
+        self.age = self._gauge("age_seconds")
+        self.lag = self._gauge("lag_records")
+        self.partitions = self._gauge("partitions")
+        self.records = self._counter("records_total")
+        self.rows = self._counter("rows_total")
+        self.batch_seconds = self._histogram("batch_seconds")
+        self.delay_seconds = self._histogram("delay_seconds")
+        self.lost = self._counter("batches_lost_total")
+        self.failed = self._counter("batches_failed_total")
+        self.deleted = self._counter("rows_deleted_total")
+        made.gauge("sluice_compiled", self.registry).labels("journal").set(FORM.compiled)
+        self._ready = made.gauge("sluice_ready", self.registry).labels("journal")
+
+    def set_ready(self, *, ready: bool) -> None:
+        self._ready.set(ready)
 
     def text(self) -> bytes:
         """The answer of /metrics."""
         return generate_latest(self.registry) + generate_latest()
+
+    def _gauge(self, name: str) -> Gauge:
+        return made.gauge(_PREFIX + name, self.registry)
+
+    def _counter(self, name: str) -> Counter:
+        return made.counter(_PREFIX + name, self.registry)
+
+    def _histogram(self, name: str) -> Histogram:
+        return made.histogram(_PREFIX + name, self.registry)

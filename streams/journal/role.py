@@ -48,7 +48,7 @@ async def _run(settings: Settings) -> int:
     except ValueError as error:
         raise ConfigurationError(f"environment: SLUICE_JOURNAL_URL: {error}") from error
     engine = open_database(url)
-    writer, metrics = Writer(engine), JournalMetrics()
+    writer, metrics = Writer(engine), JournalMetrics(settings.state_dir)
     follower = Follower(settings, writer, keeper, metrics)
     admin = Admin(
         settings,

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from streams.order.machine.decide import Decided, advance, nothing_recorded
-from streams.order.metrics import StuckGauge
+from streams.order.metrics import StuckGauge, Verdicts
 from streams.order.model.effects import NoteRefusal, PublishFact, RecordAnswer
 from streams.order.model.events import Event, EventKind
 from streams.order.model.limits import MESSAGE_MAX
@@ -84,6 +84,7 @@ class OrdersRole(Role):
         self._source_name = TOPIC_BY_NAME[self.source].full_name(settings.topic_prefix)
         self.ticker = Ticker(settings.tick_s)
         self._stuck = StuckGauge()
+        self._verdicts = Verdicts(channels.channels)
         self._gone_channels: set[str] = set()
         """Channels that entities have and that are not configured; the log names each once."""
         self._answers: dict[int, AnswerTable] = {}
@@ -127,6 +128,8 @@ class OrdersRole(Role):
             spans.SPANS.current.attributes["sluice.verdict"] = decided.verdict
         if decided.verdict not in PLAIN:
             self._log(record, event, decided)
+        if decided.verdict is not None and event.outcome is None and event.kind is not EventKind.QUERY:
+            self._verdicts.count(event.channel, decided.verdict)
         # Tables last: nothing that can fail comes after them.
         self._keep(record, state, event.key, decided, due_before)
         for effect in decided.effects:

@@ -20,6 +20,8 @@ SHUTDOWN_S = 0.5
 class Exposed(Protocol):
     """The metrics of a process."""
 
+    def set_ready(self, *, ready: bool) -> None: ...
+
     def text(self) -> bytes: ...
 
 
@@ -67,6 +69,7 @@ class Admin:
 
     async def _text(self, _: web.Request) -> web.Response:
         self._refresh()
+        self._metrics.set_ready(ready=self._not_ready() is None)
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -84,7 +84,7 @@ class Worker:
         self.tuning = tuning
         self.name = f"{role.name}-{settings.instance}"
         self.source = f"{settings.topic_prefix}.{role.source}.v1"
-        self.metrics = Metrics(role.name)
+        self.metrics = Metrics(role.name, settings.state_dir)
         self.steps = RebalanceSteps(self.metrics, self.name)
         self.ledger = OffsetLedger()
         self.publisher = Publisher(settings, self.name)

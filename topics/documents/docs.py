@@ -1,5 +1,5 @@
 """Generated documents: `python -m topics.documents.docs docs` writes touchpoints.md, topics.md, settings.md,
-json.md, values.md, lost-answers.md, logs.md, traces.md, asyncapi.json.
+json.md, values.md, lost-answers.md, logs.md, metrics.md, traces.md, asyncapi.json.
 
 They are committed for readers of the repository; a test fails when they are stale.
 """
@@ -29,7 +29,7 @@ from topics.configuration.sla import Sla
 from topics.configuration.stock import Buffer, Cap, LocationStock, ReadBack, Share, StockSettings
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.touchpoints import TOUCHPOINTS
-from topics.documents import asyncapi, json_page, logs_page, lost_answers_page, traces_page, values_page
+from topics.documents import asyncapi, json_page, logs_page, lost_answers_page, metrics_page, traces_page, values_page
 from topics.documents.markdown import GENERATED, document, table
 from topics.kafka.catalogue import DAY_MS, TOPICS, Cleanup, Topic
 from topics.kafka.channel_topics import answer_topic, reply_topic, request_topic
@@ -202,6 +202,7 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
     "json.md": json_page.text,
     "lost-answers.md": lost_answers_page.text,
     "logs.md": logs_page.text,
+    "metrics.md": metrics_page.text,
     "traces.md": traces_page.text,
     "asyncapi.json": asyncapi.text,
 }

@@ -15,11 +15,12 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from pydantic import ValidationError
 
+from topics.metrics import made
 from topics.schema_base import problems
 
 log = logging.getLogger(__name__)
 
-METRIC = "sluice_unreadable_records"
+METRIC = "sluice_unreadable_records_total"
 LOG_EVERY_S = 60.0
 LINES_MAX = 10
 """Lines of a topic in that time. It may hold a million such records: the first ones are named, later lines say how many
@@ -130,9 +131,7 @@ class UnreadableRecords(Collector):
 
     @staticmethod
     def _family() -> CounterMetricFamily:
-        return CounterMetricFamily(
-            METRIC, "Records of followed topics and of tables that this process cannot read", labels=["topic"]
-        )
+        return made.counter_family(METRIC)
 
 
 UNREADABLE = UnreadableRecords()

@@ -213,7 +213,7 @@ class Dispatcher:
         if now_ms >= self._measured_ms + MEASURED_EVERY_MS or not len(self._lanes):
             self._measured_ms = now_ms
             oldest_ms = self._lanes.oldest_ms
-            self._gauges.age.set(0 if oldest_ms is None else max(0, now_ms - oldest_ms))
+            self._gauges.age.set(0 if oldest_ms is None else max(0, now_ms - oldest_ms) / 1000)
         report = None if self._backlog is None else self._backlog.report_if_due(self._lanes, now_ms)
         if report is not None:
             self._tasks.start(self._worker.committer.commit(self.partition, [report], ()))

@@ -278,7 +278,7 @@ class LaneRequests:
         self.lanes.schedule(lane)
 
     def _count(self, entry: OutboxEntry, finished: Finished) -> None:
-        self._sender.counters.count_outcome(entry.request.touchpoint, finished.kind)
+        self._sender.counters.count_outcome(entry.request, finished.kind, self._clock.now_ms())
 
 
 def _text_of(request: DeliveryRequest) -> bytes | memoryview:

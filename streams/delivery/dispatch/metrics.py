@@ -11,19 +11,23 @@ from streams.delivery import metrics
 from streams.delivery.admission.admission import Admission
 from streams.delivery.ports import AttemptResult, ResponseClass
 from topics.configuration.channels import FarSide
-from topics.records.deliveries import OutcomeKind
+from topics.contract.touchpoints import BY_NAME
+from topics.records.deliveries import DeliveryRequest, OutcomeKind
+
+SUBMISSION = BY_NAME["create-outward-order"].name
 
 
 class DispatcherCounters:
     """The counters of one destination, each looked up once: a look-up costs as much as a signature."""
 
-    __slots__ = ("_attempts", "_destination", "_outcomes", "_seconds")
+    __slots__ = ("_attempts", "_destination", "_outcomes", "_seconds", "_submissions")
 
     def __init__(self, destination: str) -> None:
         self._destination = destination
         self._attempts: dict[tuple[str, ResponseClass, FarSide], Counter] = {}
         self._seconds: dict[FarSide, Histogram] = {}
-        self._outcomes: dict[tuple[str, OutcomeKind], Counter] = {}
+        self._outcomes: dict[tuple[str, str, OutcomeKind], Counter] = {}
+        self._submissions: dict[str, Histogram] = {}
 
     def count_attempt(self, touchpoint: str, result: AttemptResult) -> None:
         key = (touchpoint, result.kind, result.far_side)
@@ -38,11 +42,17 @@ class DispatcherCounters:
             )
         seconds.observe(result.took_ms / 1000)
 
-    def count_outcome(self, touchpoint: str, kind: OutcomeKind) -> None:
-        counter = self._outcomes.get((touchpoint, kind))
+    def count_outcome(self, request: DeliveryRequest, kind: OutcomeKind, now_ms: int) -> None:
+        key = request.channel, request.touchpoint, kind
+        counter = self._outcomes.get(key)
         if counter is None:
-            counter = self._outcomes[touchpoint, kind] = metrics.OUTCOMES.labels(self._destination, touchpoint, kind)
+            counter = self._outcomes[key] = metrics.OUTCOMES.labels(self._destination, *key)
         counter.inc()
+        if request.touchpoint == SUBMISSION and kind is not OutcomeKind.RETRYING:
+            seconds = self._submissions.get(request.channel)
+            if seconds is None:
+                seconds = self._submissions[request.channel] = metrics.SUBMISSION_SECONDS.labels(request.channel)
+            seconds.observe(max(0, now_ms - request.created_ms) / 1000)
 
 
 class DispatcherGauges:
@@ -55,7 +65,7 @@ class DispatcherGauges:
         self._labels = (destination, str(shard))
         self._limits: list[str] = []
         self.lanes = metrics.LANES_WAITING.labels(*self._labels)
-        self.age = metrics.QUEUE_AGE_MS_MAX.labels(*self._labels)
+        self.age = metrics.QUEUE_AGE.labels(*self._labels)
 
     def follow(self, admission: Admission) -> None:
         """Show the state of `admission` until `forget`."""
@@ -63,7 +73,7 @@ class DispatcherGauges:
             metrics.IN_FLIGHT: lambda: admission.in_flight,
             metrics.CONCURRENCY_ALLOWED: lambda: admission.concurrency.allowed,
             metrics.BREAKER_STATE: lambda: admission.breaker.state,
-            metrics.GATE_SECONDS_LEFT: lambda: admission.gate_s_left,
+            metrics.GATE_LEFT: lambda: admission.gate_s_left,
             metrics.PAUSED: lambda: admission.is_paused,
         }
         for gauge, function in read.items():
@@ -84,11 +94,11 @@ class DispatcherGauges:
         """Remove the gauges: the shard is another worker's now, or of no worker."""
         for gauge in (
             metrics.LANES_WAITING,
-            metrics.QUEUE_AGE_MS_MAX,
+            metrics.QUEUE_AGE,
             metrics.IN_FLIGHT,
             metrics.CONCURRENCY_ALLOWED,
             metrics.BREAKER_STATE,
-            metrics.GATE_SECONDS_LEFT,
+            metrics.GATE_LEFT,
             metrics.PAUSED,
         ):
             gauge.remove(*self._labels)

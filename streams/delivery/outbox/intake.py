@@ -273,6 +273,7 @@ def _enqueue(request: DeliveryRequest, record: Record, outbox: Table, accepted: 
             header.epoch,
         )
     elif not header.knows(request):
+        metrics.count_request(request)
         entry = header.append(request, now_ms)
         raw = entry.encode_new(record.value)
         if len(raw) > ENTRY_BYTES_MAX:

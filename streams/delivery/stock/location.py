@@ -34,11 +34,11 @@ from streams.delivery.stock.calls import (
     touchpoint_of,
 )
 from streams.delivery.stock.in_doubt import InDoubtJournal
-from streams.delivery.stock.metrics import DIRTY, DIRTY_AGE_MS_MAX, SKUS
+from streams.delivery.stock.metrics import DIRTY, DIRTY_AGE, OUT_OF_STOCK, SKUS
 from streams.delivery.stock.ports import SENT, StockContext, StockFigures, StockReading
 from streams.delivery.stock.queue.dirty_queue import Batch, DirtyQueue
 from streams.runtime.role import Change
-from topics.stock.position_map import Location
+from topics.stock.position_map import Location, quantity_of
 
 MAY_STILL_ARRIVE = frozenset({None, 408, 502, 504})
 """Answers (None: no answer) after which the call may still be on its way behind a proxy."""
@@ -121,7 +121,8 @@ class LocationSender:
         self._changes = 0
         self._sent = 0
         DIRTY.labels(channel, location).set_function(lambda: len(self.queue))
-        DIRTY_AGE_MS_MAX.labels(channel, location).set_function(self._age_ms)
+        self._out_of_stock = OUT_OF_STOCK.labels(channel)
+        DIRTY_AGE.labels(channel, location).set_function(self._age_s)
 
     # Life and changes
 
@@ -141,7 +142,7 @@ class LocationSender:
     def close(self) -> None:
         """The location is another worker's now: what this one last showed is no longer true."""
         DIRTY.remove(self.channel, self.location)
-        DIRTY_AGE_MS_MAX.remove(self.channel, self.location)
+        DIRTY_AGE.remove(self.channel, self.location)
         self._context.listener.on_closed(self)
 
     # As a StockLocation
@@ -252,6 +253,10 @@ class LocationSender:
         self._journal.settle_later(in_doubt)
         await self._commit([*changes, *self._journal.settle(settled)])
         self._sent += len(acknowledged)
+        now_ms = self._clock.now_ms()
+        for sku in acknowledged:
+            if not quantity_of(batch.items[sku]):
+                self._out_of_stock.observe(max(0, now_ms - self.queue.since_ms(sku)) / 1000)
         self._context.listener.on_acknowledged(self, acknowledged)
 
     def _end(self, batch: Batch, result: AttemptResult, answer: StockAnswer) -> None:
@@ -295,9 +300,9 @@ class LocationSender:
         for sku in changes.accepted:
             listener.on_accepted(self, sku)
 
-    def _age_ms(self) -> int:
+    def _age_s(self) -> float:
         since_ms = self.queue.dirty_since_ms()
-        return 0 if since_ms is None else self._clock.now_ms() - since_ms
+        return 0.0 if since_ms is None else (self._clock.now_ms() - since_ms) / 1000
 
     def _log(self, batch: Batch, result: AttemptResult, failed: Collection[str]) -> None:
         skus, good = len(batch.items), len(batch.items) - len(failed)

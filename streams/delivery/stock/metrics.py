@@ -6,30 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from prometheus_client import Counter, Gauge
-
 from streams.delivery.stock.ports import StockFigures
+from topics.metrics import made
 
-SKUS = Counter(
-    "sluice_stock_skus_total",
-    "SKUs in calls to a channel: acknowledged, failed (failureList), or what the answer to the whole call meant",
-    ["channel", "result"],
-)
-DIRTY = Gauge("sluice_stock_dirty", "SKUs whose position the channel has not acknowledged", ["channel", "location"])
-DIRTY_AGE_MS_MAX = Gauge(
-    "sluice_stock_dirty_age_ms_max", "Age of the SKU that has waited longest to be sent", ["channel", "location"]
-)
-DRIFT = Counter(
-    "sluice_stock_drift_total", "SKUs that a reconciliation found wrong at the channel, by kind", ["channel", "kind"]
-)
+SKUS = made.counter("sluice_stock_skus_total")
+OUT_OF_STOCK = made.histogram("sluice_stock_out_of_stock_seconds")
+DIRTY = made.gauge("sluice_stock_dirty")
+DIRTY_AGE = made.gauge("sluice_stock_dirty_age_seconds")
+DRIFT = made.counter("sluice_stock_drift_total")
 
-CHANNEL_DIRTY = Gauge("sluice_stock_channel_dirty", "Positions that the channel has not acknowledged", ["channel"])
-CHANNEL_OLDEST = Gauge(
-    "sluice_stock_channel_oldest_age_ms", "Age of the position that has waited longest to be sent", ["channel"]
-)
-CHANNEL_CHANGES = Counter("sluice_stock_changes_total", "Changes of positions that were taken in", ["channel"])
-CHANNEL_REFUSED = Gauge("sluice_stock_channel_refused", "SKUs that the channel refuses", ["channel"])
-CHANNEL_PAUSED = Gauge("sluice_stock_channel_paused_locations", "Locations whose stock an operator paused", ["channel"])
+CHANNEL_DIRTY = made.gauge("sluice_stock_channel_dirty")
+CHANNEL_OLDEST = made.gauge("sluice_stock_channel_oldest_age_seconds")
+CHANNEL_CHANGES = made.counter("sluice_stock_changes_total")
+CHANNEL_REFUSED = made.gauge("sluice_stock_channel_refused")
+CHANNEL_PAUSED = made.gauge("sluice_stock_channel_paused_locations")
 _BY_CHANNEL = (CHANNEL_DIRTY, CHANNEL_OLDEST, CHANNEL_REFUSED, CHANNEL_PAUSED)
 
 
@@ -61,7 +51,9 @@ class ChannelGauges:
             sums[channel].add(figures)
         for channel, total in sums.items():
             CHANNEL_DIRTY.labels(channel).set(total.dirty)
-            CHANNEL_OLDEST.labels(channel).set(0 if total.oldest_ms is None else max(0, now_ms - total.oldest_ms))
+            CHANNEL_OLDEST.labels(channel).set(
+                0 if total.oldest_ms is None else max(0, now_ms - total.oldest_ms) / 1000
+            )
             CHANNEL_REFUSED.labels(channel).set(total.refused)
             CHANNEL_PAUSED.labels(channel).set(total.paused)
         for channel in self._shown - sums.keys():

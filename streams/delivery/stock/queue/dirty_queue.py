@@ -271,6 +271,10 @@ class DirtyQueue:
         """SKUs that count as refused."""
         return len(self._refused)
 
+    def since_ms(self, sku: str) -> int:
+        """From when a SKU that is in the queue differs."""
+        return self._entries[sku].since_ms
+
     def dirty_since_ms(self) -> int | None:
         """Since when the SKU that has waited longest waits."""
         return self._entries[next(iter(self._by_since))].since_ms if self._entries else None

@@ -1,0 +1,1 @@
+"""The catalogue of metrics, and what makes them as it says."""
