@@ -12,7 +12,7 @@ UP ?=
 BENCHES := ingress runtime verdict orders recovery delivery isolation inventory noisy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled interpreted run test lint format bench races torture histories poison release-schemas clean
+.PHONY: help setup compiled interpreted run test lint format bench races torture histories poison drills release-schemas clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -74,6 +74,9 @@ poison: setup  ## put 100,000 records that nobody should send on all topics that
 	@$(BIN)/python -m tests.poison
 	@SLUICE_GARBLE_SEEDS=2000 $(BIN)/python -m pytest -q -n 2 tests/properties/delivery/test_garbled_tables.py tests/properties/order/test_garbled_state.py
 	@SLUICE_VALUES_TRIED=20000 $(BIN)/python -m pytest -q -n 2 --timeout 1800 tests/properties/values
+
+drills: setup  ## make faults on a whole Sluice and see that a real Prometheus fires and its runbooks end them, half an hour (needs Debian's prometheus)
+	@$(BIN)/python -m tests.drills
 
 clean:  ## remove .venv, tool caches and the data of `make run`
 	@rm -rf $(VENV) .sluice .compiled .compiled-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 
 from topics.compiled import FORM
 from topics.metrics import made
-from topics.metrics.catalogue import ACCEPT_S
 from topics.metrics.disk import Disk
+from topics.metrics.of_processes import ACCEPT_S
 from topics.records.unreadable import UNREADABLE
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

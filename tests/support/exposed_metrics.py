@@ -1,4 +1,4 @@
-"""Prints the families that /metrics of a role has, as JSON: in a process of its own, which imports what the role does."""
+"""Prints the families that /metrics of a role has, as JSON: in a process that imports what the role does."""
 
 # ruff: noqa: PLC0415 - only what the role imports
 

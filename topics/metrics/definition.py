@@ -7,6 +7,8 @@ from typing import Final
 from topics.values import Value
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+SECONDS, BYTES = "seconds", "bytes"
+"""Units; other metrics count."""
 
 GATEWAY: Final = ("gateway",)
 ORDERS: Final = ("orders",)

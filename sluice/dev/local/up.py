@@ -19,6 +19,7 @@ from sluice.dev.local import janitor
 from sluice.dev.local.stack import STAGES, UpOptions, check_surroundings, make_units
 from sluice.dev.local.status import Status
 from sluice.dev.local.supervisor import Supervisor
+from sluice.dev.local.targets import write_targets
 from sluice.dev.local.terminal import Follower, TableRow, change, say, table
 from sluice.errors import StartError
 from topics.configuration.channels import Channels
@@ -101,6 +102,7 @@ async def _up(options: UpOptions) -> int:
     began = time.monotonic()
     await check_surroundings(options)
     units, lines = make_units(options)
+    write_targets(options.data_dir, lines)
     status = Status(options.status, [unit.name for unit in units if unit.name != "demo"])
     supervisor = Supervisor(units, STAGES, status, change)
     stop = _on_signals(supervisor)

@@ -1,0 +1,1 @@
+"""Alerts, runbooks and dashboards, each defined once: `python -m monitoring` writes what is made from them."""

@@ -1,0 +1,66 @@
+"""A real Prometheus beside a stack: its rules, its targets, and which alerts fire."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from monitoring.__main__ import PROMETHEUS, ROOT
+from monitoring.rules import RULES_FILE
+from sluice.dev.local.ports import free_ports
+from sluice.dev.local.targets import FILE
+
+EVERY_S = 5
+"""How often it scrapes and evaluates: a third of what the example has, so that a drill takes less."""
+END_S = 20
+
+
+class Prometheus:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def firing(self) -> dict[str, list[dict[str, str]]]:
+        """The labels of the alerts that fire, by name."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for alert in self._get("/api/v1/alerts")["alerts"]:
+            if alert["state"] == "firing":
+                found.setdefault(alert["labels"]["alertname"], []).append(alert["labels"])
+        return found
+
+    def targets_up(self) -> int:
+        return sum(one["health"] == "up" for one in self._get("/api/v1/targets")["activeTargets"])
+
+    def _get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:  # noqa: S310 - http, on this machine
+            return json.loads(answer.read())["data"]
+
+
+@contextmanager
+def prometheus(data_dir: Path, scratch: Path) -> Iterator[Prometheus]:
+    """One that follows the targets of the `sluice up` with this data directory."""
+    program = shutil.which("prometheus")
+    if program is None:
+        raise SystemExit("prometheus is not installed: apt-get install prometheus")
+    config = scratch / "prometheus.yml"
+    text = (ROOT / PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8")
+    text = text.replace("15s", f"{EVERY_S}s").replace(f"- {RULES_FILE}", f"- {ROOT / PROMETHEUS / RULES_FILE}")
+    config.write_text(text.replace("../../.sluice/" + FILE, str(data_dir / FILE)), encoding="utf-8")
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    options = [f"--web.listen-address={address}", f"--storage.tsdb.path={scratch / 'tsdb'}", "--log.level=warn"]
+    process = subprocess.Popen([program, f"--config.file={config}", *options])
+    try:
+        yield Prometheus(f"http://{address}")
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
