@@ -91,7 +91,7 @@ DELIVERY = (
         end=(
             Step(
                 words="The far side is well again: see what a redrive would send, and send it.",
-                commands=("sluice redrive --destination increff --dry-run", "sluice redrive --destination increff"),
+                commands=("sluice redrive --destination increff --dry-run", "sluice redrive --destination increff --yes"),
             ),
         ),
         over="None came for 15 minutes, and `sluice dead-letters` lists none that has no end.",
@@ -161,10 +161,7 @@ DELIVERY = (
             _DESTINATIONS,
         ),
         end=(
-            Step(
-                words="Resume it, or leave a note why not.",
-                commands=("curl -s -X POST http://127.0.0.1:8081/api/destinations/NAME/resume/preview",),
-            ),
+            Step(words="Resume it as it was paused: the audit names who did it, and how. Or leave a note why not."),
         ),
         over="`sluice_delivery_paused` is 0.",
         proofs=(
@@ -247,7 +244,7 @@ DELIVERY = (
                 words="Give delivery the `SLUICE_SECRET_KEY` of the gateway, the former one behind it, and restart it.",
                 commands=("sluice run delivery",),
             ),
-            Step(words="Or give the subscription a new secret.", commands=("sluice subscriptions rotate-secret ID",)),
+            Step(words="Or give the subscription a new secret.", commands=("sluice subscriptions rotate ID",)),
         ),
         over="`sluice_delivery_withheld` is gone.",
         proofs=(

@@ -23,7 +23,7 @@ ORDERS_AND_STOCK = (
         end=(
             Step(
                 words="It says what moves it: often a call of the other side. One that was refused is sent again.",
-                commands=("sluice orders resubmit CODE --reason WHY",),
+                commands=("sluice orders resubmit CODE --reason WHY --yes",),
             ),
         ),
         over="`sluice_orders_stuck` is 0: each order that moves ends its own alarm.",
@@ -103,7 +103,7 @@ CALLERS = (
                 words="Whose calls (`sluice_gateway_calls_in_hand`)? How long does Kafka take "
                 "(`sluice_gateway_verdict_seconds`)?"
             ),
-            Step(words="The log names channel and bound.", commands=("grep overloaded .sluice/logs/gateway.log",)),
+            Step(words="The log names channel and bound.", commands=("grep refused .sluice/logs/gateway.log",)),
         ),
         end=(
             Step(

@@ -33,6 +33,10 @@ PROCESSES = (
                 "settings that it had: it takes its state from Kafka.",
                 commands=("sluice run orders",),
             ),
+            Step(
+                words="It runs and does not answer: end it, and its supervisor starts it again.",
+                commands=("kill -KILL PID",),
+            ),
             Step(words="It ends at each start: the last line of its log names the setting or the record."),
         ),
         over="`up` is 1 again for the address that the alert names.",
@@ -59,6 +63,7 @@ PROCESSES = (
                 words="Start one, or add it to the targets ([monitoring.md](../monitoring.md)).",
                 commands=("sluice run orders",),
             ),
+            Step(words="You run no journal: silence the alert for `role=\"journal\"`."),
         ),
         over="`sluice_ready` has a series of the role.",
         proofs=(

@@ -28,7 +28,7 @@ RECORDS = (
             Step(words="A new version does it: go back to the one before, or forward to one that is mended."),
             Step(
                 words="One record is at fault: set it aside and let its partition go on.",
-                commands=("sluice skip orders 3 4711",),
+                commands=("sluice skip orders.commands/3/4711 --reason WHY --wait",),
             ),
         ),
         over="The partition is no longer paused, and its lag falls.",

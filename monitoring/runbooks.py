@@ -57,7 +57,8 @@ def _what(alerts: Sequence[Alert]) -> Iterable[str]:
         one = alerts[0]
         woken = "somebody is woken" if one.severity == PAGE else "somebody looks within the day"
         yield one.means
-        yield f"It fires once this has held for {one.hold} ({one.severity}: {woken}):"
+        when = "as soon as this holds" if one.hold == "0m" else f"once this has held for {one.hold}"
+        yield f"It fires {when} ({one.severity}: {woken}):"
         yield f"```promql\n{one.expr}\n```"
         return
     yield alerts[0].means.partition(" Its error budget")[0]
