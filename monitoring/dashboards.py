@@ -50,6 +50,8 @@ def _times(title: str, metric: str, meaning: str, by: str = "") -> Graph:
     )
 
 
+_DEAD = 'sluice_delivery_outcomes_total{outcome="dead"}'
+
 OVERVIEW = Board(
     "sluice",
     "Sluice",
@@ -165,8 +167,7 @@ OVERVIEW = Board(
                     "Requests given up, in 15 minutes",
                     (
                         (
-                            "sum by (destination, channel) "
-                            '(increase(sluice_delivery_outcomes_total{outcome="dead"}[15m]))',
+                            f"sum by (destination, channel) (increase({_DEAD}[15m]))",
                             "{{destination}} {{channel}}",
                         ),
                     ),

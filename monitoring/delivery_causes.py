@@ -91,7 +91,10 @@ DELIVERY = (
         end=(
             Step(
                 words="The far side is well again: see what a redrive would send, and send it.",
-                commands=("sluice redrive --destination increff --dry-run", "sluice redrive --destination increff --yes"),
+                commands=(
+                    "sluice redrive --destination increff --dry-run",
+                    "sluice redrive --destination increff --yes",
+                ),
             ),
         ),
         over="None came for 15 minutes, and `sluice dead-letters` lists none that has no end.",
@@ -160,9 +163,7 @@ DELIVERY = (
             Step(words="Who paused it, and why?", commands=("sluice audit --action pause-destination",)),
             _DESTINATIONS,
         ),
-        end=(
-            Step(words="Resume it as it was paused: the audit names who did it, and how. Or leave a note why not."),
-        ),
+        end=(Step(words="Resume it as it was paused: the audit names who did it, and how. Or leave a note why not."),),
         over="`sluice_delivery_paused` is 0.",
         proofs=(
             Proof(

@@ -129,8 +129,7 @@ OBJECTIVES = (
             Step(
                 words="Which calls, of which channel, with which status: the panel *Answers* of the dashboard "
                 "*Sluice*. The "
-                "reason is in each line of the gateway's log with a 5xx: `STARTING` and `KAFKA_UNAVAILABLE` mean "
-                "Kafka, "
+                "reason is in each line of the gateway's log with a 5xx: `UNAVAILABLE` means Kafka, "
                 "`OVERLOADED` too many calls, a late verdict the orders role.",
             ),
             Step(words="Does Kafka serve its topics?", commands=("sluice topics check",)),

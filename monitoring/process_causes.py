@@ -63,7 +63,7 @@ PROCESSES = (
                 words="Start one, or add it to the targets ([monitoring.md](../monitoring.md)).",
                 commands=("sluice run orders",),
             ),
-            Step(words="You run no journal: silence the alert for `role=\"journal\"`."),
+            Step(words='You run no journal: silence the alert for `role="journal"`.'),
         ),
         over="`sluice_ready` has a series of the role.",
         proofs=(

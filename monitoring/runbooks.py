@@ -12,8 +12,8 @@ _INDEX = """\
 # What do I do when an alert fires?
 
 Each alert has a page: what it means, what users notice, how to see the cause, what ends it, and when it is over. `page`
-wakes somebody, `ticket` waits for the day. How alerts reach you is in [monitoring.md](../monitoring.md). Commands ask the
-gateway's admin port; `--url`, or `SLUICE_URL`, names it, and `SLUICE_API_TOKEN` has the token."""
+wakes somebody, `ticket` waits for the day. How alerts reach you is in [monitoring.md](../monitoring.md). Commands ask
+the gateway's admin port; `--url`, or `SLUICE_URL`, names it, and `SLUICE_API_TOKEN` has the token."""
 
 
 def pages() -> dict[str, str]:

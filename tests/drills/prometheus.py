@@ -14,7 +14,7 @@ from typing import Any
 from monitoring.__main__ import PROMETHEUS, ROOT
 from monitoring.rules import RULES_FILE
 from sluice.dev.local.ports import free_ports
-from sluice.dev.local.targets import FILE
+from sluice.dev.local.status import TARGETS
 
 EVERY_S = 5
 """How often it scrapes and evaluates: a third of what the example has, so that a drill takes less."""
@@ -50,7 +50,7 @@ def prometheus(data_dir: Path, scratch: Path) -> Iterator[Prometheus]:
     config = scratch / "prometheus.yml"
     text = (ROOT / PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8")
     text = text.replace("15s", f"{EVERY_S}s").replace(f"- {RULES_FILE}", f"- {ROOT / PROMETHEUS / RULES_FILE}")
-    config.write_text(text.replace("../../.sluice/" + FILE, str(data_dir / FILE)), encoding="utf-8")
+    config.write_text(text.replace("../../.sluice/" + TARGETS, str(data_dir / TARGETS)), encoding="utf-8")
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     options = [f"--web.listen-address={address}", f"--storage.tsdb.path={scratch / 'tsdb'}", "--log.level=warn"]

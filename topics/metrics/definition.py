@@ -1,4 +1,4 @@
-"""What the catalogue says of a metric."""
+"""The form of the catalogue: metrics and labels."""
 
 from __future__ import annotations
 

@@ -1,11 +1,18 @@
-"""DATA_DIR/status.json: which roles run and which are ready. Always current, always whole."""
+"""DATA_DIR/status.json: which roles run and which are ready. Always current, always whole. Beside it, the admin ports
+of all processes, as Prometheus reads targets from a file (monitoring/prometheus)."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from sluice.dev.local.terminal import TableRow
+from topics.metrics.definition import ALL
+
+TARGETS = "prometheus-targets.json"
 
 
 class Status:
@@ -43,3 +50,13 @@ class Status:
         scratch = self.path.with_suffix(".json.new")
         scratch.write_text(text + "\n", encoding="utf-8")
         os.replace(scratch, self.path)  # noqa: PTH105 - the atomic one, by its usual name
+
+
+def write_targets(data_dir: Path, rows: Iterable[TableRow]) -> None:
+    """`rows`: those of the terminal; each process with /metrics is a target, with its role as a label."""
+    targets = [
+        {"targets": [row.url.partition("//")[2]], "labels": {"role": row.name if row.name in ALL else "gateway"}}
+        for row in rows
+        if "/metrics" in row.what
+    ]
+    (data_dir / TARGETS).write_text(json.dumps(targets, indent=1) + "\n", encoding="utf-8")

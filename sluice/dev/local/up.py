@@ -17,9 +17,8 @@ from typing import IO
 from sluice.demo_channels import demo_channels
 from sluice.dev.local import janitor
 from sluice.dev.local.stack import STAGES, UpOptions, check_surroundings, make_units
-from sluice.dev.local.status import Status
+from sluice.dev.local.status import Status, write_targets
 from sluice.dev.local.supervisor import Supervisor
-from sluice.dev.local.targets import write_targets
 from sluice.dev.local.terminal import Follower, TableRow, change, say, table
 from sluice.errors import StartError
 from topics.configuration.channels import Channels

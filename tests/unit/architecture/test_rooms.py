@@ -38,7 +38,8 @@ BOUNDS = {
     # `logs` is a room of its own: clients, which notice outages, and all roles write lines of one catalogue.
     # `destinations` is a room of its own: gateway and delivery follow the pauses of far sides and subscriptions alike.
     # So is `traces`: all roles hand on what a caller's trace says, and records carry it.
-    "topics": (18, 10, 53),
+    # And so is `metrics`: all roles make theirs from one catalogue, and so do records that cannot be read.
+    "topics": (19, 10, 55),
     # `queries` is a room of its own: it reads what `store` writes, hands rows to `story`, and knows ids as `rows` does.
     "journal": (7, 4, 11),
     # `siblings` is a room of its own, because jobs ask the other processes of the port, and only `app` starts it.

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[4]
 @pytest.mark.parametrize("role", ALL)
 def test_a_role_exposes_what_the_catalogue_says_and_nothing_else(role: str) -> None:
     found = subprocess.run(
-        [sys.executable, "-m", "tests.support.exposed_metrics", role],
+        [sys.executable, "-m", "tests.unit.topics.metrics.exposed", role],
         capture_output=True,
         text=True,
         check=True,
