@@ -15,8 +15,7 @@ GRAFANA = "monitoring/grafana"
 def files() -> dict[str, str]:
     """Text by path below the root of the repository."""
     return {
-        f"{PROMETHEUS}/{rules.RULES_FILE}": rules.rules(),
-        f"{PROMETHEUS}/sluice.tests.yml": rules.rule_tests(),
+        **{f"{PROMETHEUS}/{name}": text for name, text in rules.files().items()},
         **{f"{GRAFANA}/{name}": text for name, text in dashboards.texts().items()},
         **{f"{RUNBOOKS}/{name}": text for name, text in runbooks.pages().items()},
     }

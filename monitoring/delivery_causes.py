@@ -155,8 +155,8 @@ DELIVERY = (
         name="DestinationPaused",
         severity=TICKET,
         expr="max by (destination) (sluice_delivery_paused) == 1",
-        hold="4h",
-        summary="A destination has been paused for four hours.",
+        hold="1h",
+        summary="A destination has been paused for an hour.",
         means="An operator paused it; nothing is sent until somebody resumes it, or the pause ends.",
         notice="All that is for the destination waits.",
         look=(
@@ -167,12 +167,12 @@ DELIVERY = (
         over="`sluice_delivery_paused` is 0.",
         proofs=(
             Proof(
-                series={'sluice_delivery_paused{destination="increff",shard="0"}': "1x300"},
-                at="250m",
+                series={'sluice_delivery_paused{destination="increff",shard="0"}': "1x80"},
+                at="70m",
                 labels={"destination": "increff"},
             ),
             Proof(
-                series={'sluice_delivery_paused{destination="increff",shard="0"}': "1x60 0x240"}, at="250m", labels=None
+                series={'sluice_delivery_paused{destination="increff",shard="0"}': "1x30 0x50"}, at="70m", labels=None
             ),
         ),
     ),

@@ -11,22 +11,33 @@ from monitoring.catalogue import ALERTS, BURNS, GROUPS
 from monitoring.objectives import OBJECTIVES
 
 HEAD = "# Made by `python -m monitoring`; do not edit.\n"
-RULES_FILE = "sluice.rules.yml"
+OBJECTIVE_RULES, CAUSE_RULES = "objectives.rules.yml", "causes.rules.yml"
+"""Two files, so that the proofs of one do not evaluate the rules of the other: that takes three times as long."""
 
 
-def rules() -> str:
-    groups = [
+def files() -> dict[str, str]:
+    """Text by name: the rules, and for each file of rules the tests of promtool."""
+    return {
+        OBJECTIVE_RULES: HEAD + yaml({"groups": _objectives()}),
+        CAUSE_RULES: HEAD + yaml({"groups": _causes()}),
+        "objectives.tests.yml": _tests(OBJECTIVE_RULES, "5m", _objective_tests()),
+        "causes.tests.yml": _tests(CAUSE_RULES, "1m", _cause_tests()),
+    }
+
+
+def _objectives() -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = [
         {
             "name": f"sluice objective: {objective.name}",
             "rules": [{"record": name, "expr": expr} for name, expr in objective.rules()],
         }
         for objective in OBJECTIVES
     ]
-    groups += [{"name": "sluice error budgets", "rules": [_rule(alert) for alert in BURNS]}]
-    groups += [
-        {"name": f"sluice {name}", "rules": [_rule(alert) for alert in alerts]} for name, alerts in GROUPS.items()
-    ]
-    return HEAD + yaml({"groups": groups})
+    return [*groups, {"name": "sluice error budgets", "rules": [_rule(alert) for alert in BURNS]}]
+
+
+def _causes() -> list[dict[str, Any]]:
+    return [{"name": f"sluice {name}", "rules": [_rule(alert) for alert in alerts]} for name, alerts in GROUPS.items()]
 
 
 def _rule(alert: Alert) -> dict[str, Any]:
@@ -39,18 +50,24 @@ def _rule(alert: Alert) -> dict[str, Any]:
     }
 
 
-def rule_tests() -> str:
-    tests = [
+def _tests(rules: str, every: str, tests: list[dict[str, Any]]) -> str:
+    return HEAD + yaml({"rule_files": [rules], "evaluation_interval": every, "tests": tests})
+
+
+def _objective_tests() -> list[dict[str, Any]]:
+    return [
         _test(series, "70m", alerts[-1].name if alerts else objective.alerts()[0].name, [(one, {}) for one in alerts])
         for objective in OBJECTIVES
         for series, alerts in objective.proofs()
     ]
-    tests += [
+
+
+def _cause_tests() -> list[dict[str, Any]]:
+    return [
         _test(proof.series, proof.at, alert.name, [] if proof.labels is None else [(alert, proof.labels)])
         for alert in ALERTS
         for proof in alert.proofs
     ]
-    return HEAD + yaml({"rule_files": [RULES_FILE], "evaluation_interval": "1m", "tests": tests})
 
 
 def _test(

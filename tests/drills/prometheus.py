@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monitoring.__main__ import PROMETHEUS, ROOT
-from monitoring.rules import RULES_FILE
+from monitoring.rules import CAUSE_RULES, OBJECTIVE_RULES
 from sluice.dev.local.ports import free_ports
 from sluice.dev.local.status import TARGETS
 
@@ -49,7 +49,9 @@ def prometheus(data_dir: Path, scratch: Path) -> Iterator[Prometheus]:
         raise SystemExit("prometheus is not installed: apt-get install prometheus")
     config = scratch / "prometheus.yml"
     text = (ROOT / PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8")
-    text = text.replace("15s", f"{EVERY_S}s").replace(f"- {RULES_FILE}", f"- {ROOT / PROMETHEUS / RULES_FILE}")
+    text = text.replace("15s", f"{EVERY_S}s")
+    for rules in (OBJECTIVE_RULES, CAUSE_RULES):
+        text = text.replace(f"- {rules}", f"- {ROOT / PROMETHEUS / rules}")
     config.write_text(text.replace("../../.sluice/" + TARGETS, str(data_dir / TARGETS)), encoding="utf-8")
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"

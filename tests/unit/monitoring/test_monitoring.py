@@ -17,6 +17,7 @@ from monitoring.__main__ import GRAFANA, PROMETHEUS, files
 from monitoring.alert import JOB, KNOWN, RUNBOOKS, UnknownMetricError, checked
 from monitoring.catalogue import ALERTS
 from monitoring.objectives import OBJECTIVES, bucket
+from monitoring.rules import CAUSE_RULES, OBJECTIVE_RULES
 from sluice.cli.main import main
 
 ROOT = Path(__file__).parents[3]
@@ -42,8 +43,8 @@ def test_each_alert_has_its_page_and_each_page_its_alert() -> None:
     assert {alert.page for alert in ALERTS} | {f"{RUNBOOKS}/README.md"} == {
         str(page.relative_to(ROOT)) for page in PAGES
     }
-    rules = (ROOT / PROMETHEUS / "sluice.rules.yml").read_text(encoding="utf-8")
-    assert set(re.findall(r'runbook: "(.*)"', rules)) == {alert.page for alert in ALERTS}
+    rules = [(ROOT / PROMETHEUS / name).read_text(encoding="utf-8") for name in (OBJECTIVE_RULES, CAUSE_RULES)]
+    assert set(re.findall(r'runbook: "(.*)"', "".join(rules))) == {alert.page for alert in ALERTS}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
@@ -113,11 +114,18 @@ def test_the_example_of_prometheus_has_the_job_and_the_rules() -> None:
     text = (ROOT / PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8")
     assert f"job_name: {JOB}\n" in text
     assert "honor_labels: true\n" in text
-    assert "- sluice.rules.yml\n" in text
+    assert re.findall(r"^  - (.*rules.yml)$", text, re.MULTILINE) == [OBJECTIVE_RULES, CAUSE_RULES]
 
 
 @NEEDS_PROMTOOL
-@pytest.mark.parametrize("what", [["check", "rules", "sluice.rules.yml"], ["test", "rules", "sluice.tests.yml"]])
+@pytest.mark.parametrize(
+    "what",
+    [
+        ["check", "rules", OBJECTIVE_RULES, CAUSE_RULES],
+        ["test", "rules", "objectives.tests.yml"],
+        ["test", "rules", "causes.tests.yml"],
+    ],
+)
 def test_promtool_finds_no_fault(what: list[str]) -> None:
     done = subprocess.run(
         ["promtool", *what],  # noqa: S607 - where the package put it
@@ -125,7 +133,7 @@ def test_promtool_finds_no_fault(what: list[str]) -> None:
         text=True,
         check=False,
         cwd=ROOT / PROMETHEUS,
-        timeout=60,
+        timeout=200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -138,6 +146,6 @@ def test_promtool_reads_the_example(tmp_path: Path) -> None:
         text=True,
         check=False,
         cwd=ROOT / PROMETHEUS,
-        timeout=60,
+        timeout=200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
