@@ -85,6 +85,9 @@ SIBLINGS_LOOK_S = 0.02
 GC_THRESHOLD = 20_000
 """Allocations between collections of the youngest generation: those of some hundred requests, not of some dozen."""
 
+PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+"""Headers of a page that needs nothing but itself."""
+
 Wait = Callable[[], Awaitable[None]]
 """Returns when a part of the gateway was stopped. Raises the error that ended it before."""
 
@@ -191,6 +194,9 @@ def _add_probes(
     async def openapi(_request: web.Request) -> web.Response:
         return web.Response(body=document_of("topics.documents.openapi", bases), content_type="application/json")
 
+    async def openapi_page(_request: web.Request) -> web.Response:
+        return web.Response(text=page_of(bases), content_type="text/html", headers=PAGE_HEADERS)
+
     async def asyncapi(_request: web.Request) -> web.Response:
         return web.Response(body=document_of("topics.documents.asyncapi"), content_type="application/json")
 
@@ -199,6 +205,7 @@ def _add_probes(
         "ready": of_process.ready,
         "metrics": of_process.metrics,
         "openapi": openapi,
+        "openapi-page": openapi_page,
         "asyncapi": asyncapi,
     }
     for probe in probes:
@@ -211,6 +218,13 @@ def document_of(module: str, *about: Any) -> bytes:
     """A generated document, as JSON. It is made at the first request for it: the module takes a while to import."""
     document: Callable[..., object] = importlib.import_module(module).document
     return orjson.dumps(document(*about))
+
+
+@functools.cache
+def page_of(bases: tuple[str, ...]) -> str:
+    """The OpenAPI document as HTML, made at the first request for it."""
+    page: str = importlib.import_module("topics.documents.openapi_page").document(bases)
+    return page
 
 
 async def run(settings: Settings, channels: Channels, hang_ups: HangUps) -> None:

@@ -71,6 +71,7 @@ OTHERS = {
     ("get", "/ready"),
     ("get", "/metrics"),
     ("get", "/openapi.json"),
+    ("get", "/openapi.html"),
     ("get", "/asyncapi.json"),
 }
 
@@ -92,6 +93,11 @@ def test_there_is_one_operation_for_each_route() -> None:
     )
     ids = [operation["operationId"] for item in document()["paths"].values() for operation in item.values()]
     assert len(ids) == len(set(ids))
+
+
+def test_every_tag_is_described() -> None:
+    used = {tag for item in document()["paths"].values() for operation in item.values() for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in document()["tags"]}
 
 
 def test_every_reference_leads_somewhere() -> None:

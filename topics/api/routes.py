@@ -300,6 +300,7 @@ PROBES: tuple[Route, ...] = (
 
 ADMIN_PROBES: tuple[Route, ...] = (
     *PROBES,
+    _probe("GET openapi.html", "openapi-page", "The document of this interface for people", answers={200: "HTML"}),
     _probe("GET metrics", "metrics", "Prometheus metrics", answers={200: "Text exposition format"}),
 )
 """Those of the admin port."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from topics.api.route import Route
-from topics.api.routes import ADMIN_PROBES, ROUTES, full_paths
+from topics.api.routes import ADMIN_PROBES, PROBES, ROUTES, full_paths
 from topics.api.subscribers import SubscriptionDocument
 from topics.configuration.settings import GATEWAY_ADMIN_PORT
 from topics.contract.definition import Direction, Mode, Touchpoint
@@ -20,7 +20,7 @@ from topics.contract.models.inventory import LocationWiseAtpAnswer, SearchInvent
 from topics.contract.sample_files import Sample, sample
 from topics.contract.touchpoints import TOUCHPOINTS
 from topics.documents.json_schema import Untitled
-from topics.paths.bases import API_BASE, MARKETPLACE_BASES, METRICS_PATH
+from topics.paths.bases import API_BASE, MARKETPLACE_BASES
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -105,9 +105,12 @@ _ADMIN_SERVERS: list[Schema] = [
 ]
 
 
+_ADMIN_ONLY = {probe.path for probe in ADMIN_PROBES} - {probe.path for probe in PROBES}
+
+
 def is_of_admin_port(path: str) -> bool:
     """Whether the admin port alone takes a path of the document."""
-    return path.startswith(f"{API_BASE}/") or path == METRICS_PATH
+    return path.startswith(f"{API_BASE}/") or path in _ADMIN_ONLY
 
 
 @cache
@@ -140,6 +143,7 @@ def document(bases: tuple[str, ...] = MARKETPLACE_BASES) -> dict[str, Any]:
             {"name": Direction.TO_INCREFF.value, "description": _as_increff(bases)},
             {"name": Direction.TO_MARKETPLACE.value, "description": "As if Sluice were the marketplace"},
             {"name": "management", "description": "State, facts and deliveries of orders; redrives"},
+            {"name": "journal", "description": "Lists and stories, from the journal; the state of everything"},
             {"name": "subscriptions", "description": "Subscribers, which get facts over HTTP"},
             {"name": "stock", "description": "The state of stock, its controls and full snapshots"},
             {"name": "operations", "description": "Health, metrics and this document"},

@@ -1,7 +1,7 @@
 """/api/dead-letters and /api/rejected: what was given up, and what could not be decided, plain and in groups.
 
-These show what the journal has. Redrives and resubmissions read deliveries.dead itself (gateway/api/dead_letters.py): what
-acts goes by the records, not by a copy that may be some moments old.
+These show what the journal has. Redrives and resubmissions read deliveries.dead itself (gateway/api/dead_letters.py):
+what acts goes by the records, not by a copy that may be some moments old.
 """
 
 from __future__ import annotations
