@@ -30,10 +30,12 @@ from gateway.api.journal.orders import OrderListApi
 from gateway.api.journal.stories import Stories
 from gateway.api.journal.story import StoriesApi
 from gateway.api.orders import OrdersApi
+from gateway.api.pauses import PausesApi
 from gateway.api.redrives.api import RedrivesApi
 from gateway.api.resubmissions.api import ResubmissionsApi
 from gateway.api.resubmissions.of_order import OrderResubmissions
 from gateway.api.snapshots.api import SnapshotsApi
+from gateway.api.steps.two_steps import TwoSteps
 from gateway.api.subscriptions.api import SubscriptionsApi
 from gateway.api.subscriptions.endpoints import GuardedEndpoints
 from gateway.connections.limits import ADMIN_CONNECTIONS_MAX, limits_of, raise_file_limit
@@ -46,7 +48,7 @@ from gateway.http.responder import Responder
 from gateway.http.unmatched import Unmatched
 from gateway.kafka.commands import Commands
 from gateway.kafka.groups import KafkaGroups
-from gateway.kafka.log_reader import dead_letter_log, fact_log
+from gateway.kafka.log_reader import action_log, dead_letter_log, fact_log
 from gateway.kafka.producer import SharedProducer
 from gateway.kafka.refused_calls import RefusedCalls
 from gateway.kafka.replies import ReplyReader
@@ -64,6 +66,7 @@ from topics.configuration.channels import Channels
 from topics.configuration.errors import ADMIN_PORT_CHOSEN_BY
 from topics.configuration.hang_ups import HangUps
 from topics.configuration.settings import Settings
+from topics.destinations.view import PausesView
 from topics.http_faults import log_loop_faults
 from topics.paths.resources import add_route, application
 from topics.records.signing import Signer
@@ -162,18 +165,20 @@ def make_apps(settings: Settings, channels: Channels, dependencies: Dependencies
 def _acts(
     app: web.Application, settings: Settings, channels: Channels, dependencies: Dependencies, commands: Commands
 ) -> dict[str, Act]:
-    redrives = RedrivesApi(settings, channels, dependencies)
-    resubmissions = ResubmissionsApi(channels, dependencies, commands)
+    steps = TwoSteps(settings, dependencies.producer, dependencies.actions, dependencies.now_ms)
     stories = Stories(channels, dependencies.journal, dependencies.lags, dependencies.now_ms, settings.partitions)
+    redrives = RedrivesApi(settings, channels, dependencies, steps)
+    resubmissions = ResubmissionsApi(channels, dependencies, commands, steps)
     app.on_cleanup.extend((redrives.close, resubmissions.close))
     return {
-        **OrdersApi(settings, channels, dependencies, commands, stories).acts(),
+        **OrdersApi(settings, channels, dependencies, commands, stories, steps).acts(),
         **StoriesApi(channels, stories).acts(),
-        **OrderResubmissions(settings, channels, dependencies, commands).acts(),
+        **OrderResubmissions(settings, channels, dependencies, commands, steps).acts(),
+        **PausesApi(channels, dependencies, steps).acts(),
         **redrives.acts(),
         **resubmissions.acts(),
-        **SubscriptionsApi(settings, channels, dependencies, commands).acts(),
-        **InventoryApi(channels, dependencies).acts(),
+        **SubscriptionsApi(settings, channels, dependencies, commands, steps).acts(),
+        **InventoryApi(channels, dependencies, steps).acts(),
         **SnapshotsApi(settings, channels, dependencies, commands).acts(),
         **OrderListApi(channels, dependencies.journal, stories).acts(),
         **list_acts(settings, channels, dependencies),
@@ -274,10 +279,11 @@ async def serve(
     overload.start()
     stack.callback(overload.stop)
     producer, replies = SharedProducer(settings, metrics, overload.lag), ReplyReader(settings, metrics)
-    views = stock, operations, subscriptions = (
+    views = stock, operations, subscriptions, pauses = (
         StockView(settings),
         StockOperationsView(settings),
         SubscriptionView(settings),
+        PausesView(settings),
     )
     endpoints, siblings, journal = GuardedEndpoints(settings), Siblings(settings), journal_reader(settings)
     for part in (producer, replies, *views, endpoints, journal):
@@ -297,6 +303,8 @@ async def serve(
         endpoints=endpoints,
         facts=fact_log(settings),
         dead=dead_letter_log(settings),
+        actions=action_log(settings),
+        pauses=pauses,
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=access_log,
@@ -326,7 +334,7 @@ async def serve(
     if siblings.are_expected:
         await _ready_beside_siblings(make_probes(dependencies))
     await runner.listen(settings.gateway_host, settings.gateway_port, shared=siblings.are_expected)
-    return producer.wait, replies.wait, stock.wait, operations.wait, subscriptions.wait
+    return producer.wait, replies.wait, *(view.wait for view in views)
 
 
 async def _ready_beside_siblings(probes: Probes) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
-from gateway.ports import Clock, Endpoints, Groups, Lags, Log, Producer, Replies, Stock, StockOperations
+from gateway.ports import Clock, Endpoints, Groups, Lags, Log, Pauses, Producer, Replies, Stock, StockOperations
 from gateway.siblings import Siblings
 from journal.queries.reader import JournalReader
 from topics.subscriptions.index import SubscriptionIndex
@@ -24,6 +24,8 @@ class Dependencies:
     endpoints: Endpoints
     facts: Log
     dead: Log
+    actions: Log
+    pauses: Pauses
     now_ms: Clock
     metrics: Metrics
     access_log: AccessLog

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from topics.api.snapshots import SnapshotDocument
+from topics.destinations.pauses import DestinationControl
 from topics.kafka.groups import Behind, GroupState, Place
 from topics.records.envelope import Headers
 from topics.records.verdicts import Reply
@@ -177,6 +178,24 @@ class Groups(Protocol):
     async def states(self, positions: Mapping[str, Mapping[tuple[str, int], int]]) -> Sequence[GroupState]:
         """The group of each role. `positions`: what a role has next of each partition, if it keeps that itself. Raises
         Unavailable."""
+
+
+class Pauses(Protocol):
+    """Operators' pauses of destinations, as topics.destinations.view has them."""
+
+    @property
+    def unreadable(self) -> set[str]: ...
+
+    def control(self, destination: str) -> DestinationControl | None:
+        """The last word of operators about a destination; None: there was none, or it cannot be read."""
+
+    def has_written(self, partition: int, offset: int) -> bool:
+        """Whether the record of `destinations.controls` at this offset has been read."""
+
+    async def until_written(self, partition: int, offset: int) -> None:
+        """Returns when the record of `destinations.controls` at this offset has been read."""
+
+    def unready(self) -> str | None: ...
 
 
 Clock = Callable[[], int]

@@ -29,7 +29,7 @@ from gateway.http.access_log import AccessLog
 from gateway.http.metrics import Metrics
 from gateway.http.responder import Handler
 from gateway.kafka.groups import KafkaGroups
-from gateway.kafka.log_reader import dead_letter_log, fact_log
+from gateway.kafka.log_reader import action_log, dead_letter_log, fact_log
 from gateway.kafka.producer import BATCH_BYTES, SharedProducer
 from gateway.kafka.role_lags import RoleLags
 from gateway.siblings import Siblings
@@ -39,6 +39,7 @@ from journal.queries.reader import journal_reader
 from sluice.demo_channels import demo_channels
 from topics.configuration.channels_file import parse_channels
 from topics.configuration.settings import Settings, load_settings
+from topics.destinations.view import PausesView
 from topics.kafka.catalogue import BY_NAME
 from topics.logs.lines import Lines
 from topics.records.verdicts import Reply, Verdict
@@ -85,6 +86,8 @@ async def gateway(settings: Settings) -> web.Application:
         endpoints=GuardedEndpoints(settings),
         facts=fact_log(settings),
         dead=dead_letter_log(settings),
+        actions=action_log(settings),
+        pauses=PausesView(settings),
         now_ms=wall_clock_ms,
         metrics=metrics,
         access_log=access_log,

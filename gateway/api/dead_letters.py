@@ -6,13 +6,16 @@ A request may be given up several times, and a later record says what became of 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 
+from gateway.api.steps.tokens import digest_of_all
 from gateway.ports import LogRecord
+from topics.api.actions import SAMPLES_MAX, PreviewSample
 from topics.records.deliveries import Attempt, Concluded, DeliveryRequest, Redrive, decode_concluded
 from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REFUSED
 from topics.records.json_record import decode_by
@@ -25,6 +28,8 @@ CHOSEN_MAX = 100_000
 GROUPS_MAX = 100
 """Groups of requests that are counted separately."""
 REASON_CHARS_MAX = 80
+SAMPLED_MAX = 100
+"""Chosen letters that are kept for samples: a later record may say that one of them has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,21 @@ class _Written(Value, frozen=True, kw_only=True):
 _WRITTEN = msgspec.json.Decoder(_Written)
 
 
+class Placed(Protocol):
+    """The place of a chosen letter."""
+
+    @property
+    def partition(self) -> int: ...
+
+    @property
+    def offset(self) -> int: ...
+
+
 class LetterChoice(ABC):
     """The choice among the letters, by the orders and times that are asked for. `more`: others fit, and there was no
-    room for them."""
+    room for them; which were chosen then is chance. `sampled`: some of the chosen, as a preview shows them."""
+
+    chosen: Mapping[str, Placed]
 
     def __init__(self, orders: Collection[str], since: datetime | None, until: datetime | None) -> None:
         self._orders = frozenset(orders)
@@ -107,6 +124,7 @@ class LetterChoice(ABC):
         self._until_ms = epoch_ms(until)
         self._epochs = Epochs()
         self.more = False
+        self.sampled: dict[str, DeadLetter] = {}
 
     @property
     def since_ms(self) -> int:
@@ -120,8 +138,23 @@ class LetterChoice(ABC):
         found = read(record)
         if isinstance(found, DeadLetter):
             self._on_letter(partition, record, found)
+            name = found.request.id
+            if name in self.chosen and len(self.sampled) < SAMPLED_MAX:
+                self.sampled[name] = found
         elif found is not None and found.how.settles:
             self._forget(found.request)
+
+    def sample_letters(self) -> list[DeadLetter]:
+        """Some of the chosen letters."""
+        return [letter for name, letter in self.sampled.items() if name in self.chosen][:SAMPLES_MAX]
+
+    def samples(self) -> list[PreviewSample]:
+        """The same as a preview shows them."""
+        return [_sample_of(letter) for letter in self.sample_letters()]
+
+    def digest(self) -> str:
+        """A digest of the chosen letters."""
+        return digest_of_all(f"{name}|{place.partition}|{place.offset}" for name, place in self.chosen.items())
 
     @abstractmethod
     def _on_letter(self, partition: int, record: LogRecord, letter: DeadLetter) -> None:
@@ -138,6 +171,18 @@ class LetterChoice(ABC):
             and (self._since_ms is None or time_ms >= self._since_ms)
             and (self._until_ms is None or time_ms < self._until_ms)
         )
+
+
+def _sample_of(letter: DeadLetter) -> PreviewSample:
+    request = letter.request
+    return PreviewSample(
+        id=request.id,
+        code=request.subject,
+        channel=request.channel,
+        destination=request.destination,
+        touchpoint=request.touchpoint,
+        what=letter.message or letter.reason,
+    )
 
 
 def starts_of(places: Iterable[tuple[int, int]]) -> dict[int, int]:

@@ -30,7 +30,8 @@ ID_BYTES = 6
 
 log = logging.getLogger(__name__)
 
-State = Literal["searching", "sending", "stopping", "done", "stopped", "failed"]
+State = Literal["searching", "sending", "stopping", "done", "stopped", "failed", "refused"]
+"""`refused`: nothing was done, because it is not as the preview showed."""
 
 
 @dataclass(slots=True)
@@ -44,13 +45,13 @@ class AnyJob(ABC):
 
     @property
     def is_over(self) -> bool:
-        return self.state in ("done", "stopped", "failed")
+        return self.state in ("done", "stopped", "failed", "refused")
 
     @abstractmethod
     def document(self) -> BaseModel:
         """The document that /api shows."""
 
-    def shown(self) -> Any:
+    def as_json(self) -> Any:
         """The document as JSON."""
         return self.document().model_dump(mode="json")
 
@@ -58,12 +59,18 @@ class AnyJob(ABC):
         """Does the work. The job says what went wrong, and what to do then: `again`."""
         try:
             await work
-            self.state = "stopped" if self.stop.is_set() else "done"
+            if not self.is_over:
+                self.state = "stopped" if self.stop.is_set() else "done"
         except (Unavailable, Overloaded) as error:
             self._failed(str(error), again)
         except Exception as error:
             log.exception("%s.failed id=%s", kind, self.id)
             self._failed(type(error).__name__, again)
+
+    def refuse(self, differs: str) -> None:
+        """Ends it before anything was done. `differs`: from what the preview showed."""
+        self.state = "refused"
+        self.message = f"{differs}; nothing was done: preview again"
 
     def _failed(self, why: str, again: str) -> None:
         self.state = "failed"
@@ -153,10 +160,10 @@ class Jobs(Generic[JobT]):
             job.stop.set()
             if job.state == "sending":
                 job.state = "stopping"
-        return job.shown()
+        return job.as_json()
 
     def _documents(self) -> list[Any]:
-        return [job.shown() for job in reversed(self._jobs.values())]
+        return [job.as_json() for job in reversed(self._jobs.values())]
 
     def _answer_sibling(self, question: Question) -> Any:
         """Answers another process of this port, which has let the caller in."""

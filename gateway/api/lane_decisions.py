@@ -10,22 +10,22 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway.api.steps.two_steps import Taken
 from gateway.http.answers import Answer, Refused, json_answer
-from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
 from gateway.kafka.commands import Command, Commands
-from topics.api.management import LaneDecided, LaneDecisionAsked
+from topics.api.actions import PreviewSample
+from topics.api.management import LaneDecided
 from topics.contract.definition import WhenDead
 from topics.contract.touchpoints import BY_NAME
 from topics.records.deliveries import LaneAction, LaneDecision
 from topics.records.envelope import LANE_DECISION, iso_time
 from topics.records.verdicts import Verdict
 
-BODY_BYTES_MAX = 8 << 10
-"""Most bytes of a body: several times the longest reason."""
 VERDICT_WAIT_S = 5.0
 """How long a decision may take without an answer to its caller. It is stored by then, and is carried out when its
 worker is back from a rebalance."""
+_OF_LANE = ("channel", "order", "return", "manifest")
 NO_EFFECT_YET = "the delivery role has taken it, and nothing has come of it yet; look at the order again"
 """The message of a decision whose caller waited as long as it wanted to."""
 
@@ -35,15 +35,14 @@ class LaneDecisions:
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
-        self._bodies = BodyReader(BODY_BYTES_MAX)
 
-    async def decide(self, call: Call, request: web.Request, lane: bytes, partition: int, wait_s: float) -> LaneDecided:
+    async def decide(
+        self, call: Call, request: web.Request, taken: Taken, lane: bytes, partition: int, wait_s: float
+    ) -> LaneDecided:
         """Raises Refused where the delivery does not hold its lane."""
-        raw = await self._bodies.read(request)
-        asked = validated(LaneDecisionAsked, parse(raw) if raw else {})
         wanted, action = request.match_info["request"], LaneAction(request.match_info["action"])
         decision = LaneDecision(
-            lane=lane.decode(), request=wanted, action=action, by=call.actor, reason=asked.reason or ""
+            lane=lane.decode(), request=wanted, action=action, by=call.actor, reason=taken.reason, action_id=taken.id
         )
         command = Command(call.subject, lane, decision.encode(), topic="deliveries.requests", partition=partition)
         reply = await self._commands.execute(call, LANE_DECISION, command, max(wait_s, VERDICT_WAIT_S))
@@ -56,6 +55,38 @@ class LaneDecisions:
         if reply.verdict is Verdict.REFUSED:
             raise Refused(409, "NOT_HELD", f"{action} is not possible: {reply.message}")
         raise Refused(500, "NOT_DECIDED", "The delivery role could not decide this", reply.message)
+
+
+FAR_SIDES = {
+    LaneAction.RETRY: "The same request once more, with the same delivery id and the next attempt number. What waits "
+    "behind it in its lane follows when it is delivered.",
+    LaneAction.SKIP: "Never this request: its lane goes on with what waits behind it.",
+}
+
+
+def place_of(request: web.Request) -> dict[str, str]:
+    """The path of a decision, with the query that says which lane is meant."""
+    return {**request.match_info, **{name: request.query[name] for name in _OF_LANE if name in request.query}}
+
+
+def action_of(request: web.Request) -> str:
+    return f"{request.match_info['action']}-delivery"
+
+
+def sample_of(delivery: Mapping[str, Any], code: str, channel: str) -> PreviewSample:
+    return PreviewSample(
+        id=str(delivery.get("id")),
+        code=code,
+        channel=channel,
+        destination=delivery.get("destination"),
+        touchpoint=delivery.get("touchpoint"),
+        what=str(delivery.get("message") or delivery.get("status") or ""),
+    )
+
+
+def state_of(delivery: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a delivery that a preview shows: a later attempt makes it another one."""
+    return {"status": delivery.get("status"), "attempt": _last_attempt(delivery).get("number")}
 
 
 def answer_of(decided: LaneDecided) -> Answer:
@@ -92,11 +123,11 @@ def _standing(delivery: Mapping[str, Any], code: str, status: str) -> tuple[str,
     message = f": {delivery['message']}" if delivery.get("message") else ""
     if status == "dead":
         said = f"it was given up{_at(delivery)}, and its lane went on without it"
-        return "GIVEN_UP", said, f"`sluice redrive --order {code} --yes` sends it again"
+        return "GIVEN_UP", said, f"`sluice redrive --order {code}` sends it again"
     if status == "delivered":
         return "DELIVERED", f"it was delivered{_at(delivery)}", "nothing is to be done"
     if status == "refused":
-        hint = f"`sluice orders resubmit {code} --yes --reason TEXT` has it sent again, once its cause is mended"
+        hint = f"`sluice orders resubmit {code} --reason TEXT` has it sent again, once its cause is mended"
         return "REFUSED", f"it was refused{_at(delivery)}{message}", hint
     if status == "resubmitted":
         hint = "look at the delivery that took its place"

@@ -126,6 +126,10 @@ def dead_letter_log(settings: Settings) -> TopicLog:
     return TopicLog(settings, "deliveries.dead", DEAD_LETTER_BYTES)
 
 
+def action_log(settings: Settings) -> TopicLog:
+    return TopicLog(settings, "operators.events", FACT_BYTES)
+
+
 def _by_partition(offsets: Mapping[TopicPartition, int]) -> dict[int, int]:
     return {at.partition: offset for at, offset in offsets.items()}
 

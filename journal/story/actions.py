@@ -10,7 +10,11 @@ from journal.story.rows import OrderRow
 
 def retry(order: OrderRow, request: str) -> Action:
     command = f"sluice deliveries retry {quote(order.code)} {quote(request)} --channel {quote(order.channel)} --wait"
-    return Action(name="retry", does="Sends it again with a fresh schedule; its lane waits behind it.", command=command)
+    return Action(
+        name="retry",
+        does="Sends it again with a fresh schedule; its lane waits behind it.",
+        command=f"{command} --reason WHY",
+    )
 
 
 def skip(order: OrderRow, request: str) -> Action:
@@ -23,12 +27,12 @@ def skip(order: OrderRow, request: str) -> Action:
 
 
 def redrive(order: OrderRow) -> Action:
-    command = f"sluice redrive --order {quote(order.code)} --channel {quote(order.channel)} --yes"
+    command = f"sluice redrive --order {quote(order.code)} --channel {quote(order.channel)} --reason WHY"
     return Action(name="redrive", does="Sends again what of this order was given up.", command=command)
 
 
 def resubmit(order: OrderRow) -> Action:
-    command = f"sluice orders resubmit {quote(order.code)} --channel {quote(order.channel)} --yes --wait"
+    command = f"sluice orders resubmit {quote(order.code)} --channel {quote(order.channel)} --wait"
     return Action(
         name="resubmit",
         does="Has the order decide anew about what was refused, and sends it again.",
@@ -40,7 +44,7 @@ def resume(destination: str) -> Action:
     return Action(
         name="resume",
         does="Sends to the destination again.",
-        command=f"sluice destinations resume {quote(destination)}",
+        command=f"sluice destinations resume {quote(destination)} --reason WHY",
     )
 
 

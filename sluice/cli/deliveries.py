@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from sluice.cli.gateway_client import ask_of_either, in_path
+from sluice.cli.gateway_client import in_path
 from sluice.cli.options import WAIT_S, gateway_options, wait_option
 from sluice.cli.output import show
+from sluice.cli.steps.two_steps import Wanted, at_either, carry_out, step_options
 
 DONE = ("delivered", "skipped")
 """States in which a decision has had the effect that was wanted."""
@@ -27,16 +28,26 @@ def deliveries() -> None:
 def _decision(action: str, does: str) -> None:
     @click.argument("code")
     @click.argument("delivery", metavar="ID")
-    @click.option("--reason", metavar="TEXT", help="Why; the history of the order says it of a skipped delivery.")
     @click.option("--channel", help="Channel of the order; needed when several have this code.")
     @wait_option
+    @step_options
     @gateway_options
     def run(
-        code: str, delivery: str, reason: str | None, channel: str | None, wait: bool, gateway: str, as_json: bool
+        code: str,
+        delivery: str,
+        channel: str | None,
+        wait: bool,
+        reason: str | None,
+        yes: bool,
+        dry_run: bool,
+        gateway: str,
+        as_json: bool,
     ) -> None:
-        body = {"reason": reason} if reason else {}
-        path = f"/deliveries/{in_path(delivery)}/{action}"
-        document = ask_of_either(gateway, code, path, channel, body, wait_s=WAIT_S if wait else 0)
+        post = at_either(gateway, code, f"/deliveries/{in_path(delivery)}/{action}", channel)
+        wanted, wait_s = Wanted(reason, yes, dry_run), WAIT_S if wait else 0
+        document = carry_out(post, None, wanted, as_json=as_json, wait_s=wait_s)
+        if document is None:
+            return
         show(document, render_decision, as_json=as_json)
         sys.exit(1 if wait and document["state"] not in DONE else 0)
 

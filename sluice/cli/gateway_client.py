@@ -20,7 +20,7 @@ has ten seconds to answer its challenge."""
 
 POLL_S = 0.5
 """Pause between two questions about a job that goes on."""
-FINAL_STATES = ("done", "stopped", "failed")
+FINAL_STATES = ("done", "stopped", "failed", "refused")
 
 HINTS = {401: "; set SLUICE_API_TOKEN", 403: "; this command sends SLUICE_API_TOKEN"}
 PROBLEM = "application/problem+json"

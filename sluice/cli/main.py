@@ -26,6 +26,7 @@ from sluice.cli.orders import orders
 from sluice.cli.redrive import redrive
 from sluice.cli.run import MainGroup, run
 from sluice.cli.skip import skip
+from sluice.cli.steps.destinations import destinations
 from sluice.cli.stock.commands import inventory
 from sluice.cli.subscriptions import subscriptions
 from sluice.errors import StartError
@@ -43,6 +44,7 @@ def main() -> None:
 
 with_list(deliveries, list_deliveries)
 with_list(orders, list_orders)
+with_list(destinations, list_destinations)
 for command in (
     run,
     status,
@@ -51,7 +53,7 @@ for command in (
     deliveries,
     dead_letters,
     rejected,
-    list_destinations,
+    destinations,
     due,
     audit,
     inventory,

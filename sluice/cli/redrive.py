@@ -1,4 +1,4 @@
-"""`sluice redrive`: count deliveries that were given up, and send them again, over a gateway's API."""
+"""`sluice redrive`: show deliveries that were given up, and send them again, over a gateway's API."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from sluice.cli.gateway_client import ask, in_path, until_over
 from sluice.cli.options import gateway_options, given
 from sluice.cli.output import show
+from sluice.cli.steps.two_steps import Wanted, at, carry_out, step_options
 
 JOBS = "/api/redrives"
 
@@ -21,27 +22,36 @@ JOBS = "/api/redrives"
 @click.option("--destination", help="Only deliveries to `increff`, `channel:NAME` or `subscription:ID`.")
 @click.option("--since", metavar="TIME", help="Only those given up at this time or later, as 2026-11-25T08:00:00Z.")
 @click.option("--until", metavar="TIME", help="Only those given up before this time.")
-@click.option("--reason", help="Only those with this HTTP status, or with this text in their error.")
-@click.option("--yes", is_flag=True, help="Send them. Without it, they are only counted.")
-@click.option("--dry-run", is_flag=True, help="Only count them, as without --yes.")
+@click.option("--failure", help="Only those with this HTTP status, or with this text in their error.")
 @click.option("--stop", metavar="ID", help="Stop this redrive; it sends nothing more.")
+@step_options
 @gateway_options
-def redrive(gateway: str, as_json: bool, yes: bool, dry_run: bool, stop: str | None, **filters: Any) -> None:
-    """Send deliveries again that were given up: all of them, or those that the options name. Without --yes, only count.
+def redrive(
+    gateway: str,
+    as_json: bool,
+    reason: str | None,
+    yes: bool,
+    dry_run: bool,
+    stop: str | None,
+    **filters: Any,
+) -> None:
+    """Send deliveries again that were given up, those that the options name: show them, ask, and send them.
 
     Ctrl-C stops the redrive. Deliveries that have succeeded since, that an operator skipped or that still wait are not
     sent. Exit code 1: all that ended are dead again.
     """
-    if yes and dry_run:
-        raise click.UsageError("--yes sends, --dry-run does not: give only one of them")
     if stop is not None:
         document = ask(gateway, "DELETE", f"{JOBS}/{in_path(stop)}")
     else:
-        wanted = given(filters)
-        document = ask(gateway, "POST", JOBS, {**wanted, "dryRun": not yes})
+        chosen = given(filters)
+        if not chosen:
+            raise click.UsageError("name what to send: an order, a channel, a destination, a time or a failure")
+        document = carry_out(at(gateway, JOBS), chosen, Wanted(reason, yes, dry_run), as_json=as_json)
+        if document is None:
+            return
     document = until_over(gateway, JOBS, document)
     show(document, lambda found: "\n".join(_lines(found)), as_json=as_json)
-    sys.exit(1 if document["state"] == "failed" or _all_dead(document) else 0)
+    sys.exit(1 if document["state"] in ("failed", "refused") or _all_dead(document) else 0)
 
 
 def _all_dead(document: Any) -> bool:
@@ -50,16 +60,6 @@ def _all_dead(document: Any) -> bool:
 
 
 def _lines(document: Any) -> Iterator[str]:
-    for group in document["groups"]:
-        yield f"{group['count']:>8}  {group['destination']}  {group['reason']}"
-    found = f"{document['found']} to send"
-    yield f"{found}, {document['left']} cannot be sent" if document["left"] else found
-    if document["more"]:
-        yield "there are more: run it again afterwards"
-    if document["asked"]["dryRun"]:
-        if document["found"]:
-            yield "nothing was sent; --yes sends"
-        return
     counts = (("delivered", "delivered"), ("deadAgain", "dead again"), ("notTaken", "not taken"))
     parts = [f"{document['sent']} sent", *(f"{document[name]} {words}" for name, words in counts)]
     if document["onTheirWay"]:

@@ -14,6 +14,7 @@ from sluice.cli.deliveries import render_decision
 from sluice.cli.gateway_client import ask, in_path
 from sluice.cli.options import WAIT_S, gateway_options, wait_option, with_options
 from sluice.cli.output import show
+from sluice.cli.steps.two_steps import Wanted, at, carry_out, step_options
 
 
 @click.group()
@@ -143,17 +144,26 @@ def _decision(verb: str, does: str) -> None:
     @click.option("--return", "return_", help="or of the return,")
     @click.option("--manifest", help="or of the manifest.")
     @click.option("--channel", help="Channel of the order; needed when several have this code.")
-    @click.option("--reason", metavar="TEXT", help="Why; the end of a skipped fact says it.")
+    @step_options
     @gateway_options
     def run(
-        name: str, delivery: str, gateway: str, as_json: bool, return_: str | None, reason: str | None, **whose: Any
+        name: str,
+        delivery: str,
+        gateway: str,
+        as_json: bool,
+        return_: str | None,
+        reason: str | None,
+        yes: bool,
+        dry_run: bool,
+        **whose: Any,
     ) -> None:
         from urllib.parse import urlencode
 
         query = urlencode({key: value for key, value in {**whose, "return": return_}.items() if value is not None})
-        body = {"reason": reason} if reason else None
-        found = _ask(gateway, "POST", f"/{in_path(name)}/deliveries/{in_path(delivery)}/{verb}?{query}", body)
-        show(found, render_decision, as_json=as_json)
+        path = f"/api/subscriptions/{in_path(name)}/deliveries/{in_path(delivery)}/{verb}?{query}"
+        found = carry_out(at(gateway, path), None, Wanted(reason, yes, dry_run), as_json=as_json)
+        if found is not None:
+            show(found, render_decision, as_json=as_json)
 
     subscriptions.command(verb, help=does, short_help=does)(run)
 

@@ -23,7 +23,7 @@ from gateway.siblings import Siblings
 from gateway.views.positions import StockIndex
 from journal.queries.reader import journal_reader
 from sluice.demo_channels import demo_channels
-from tests.fakes.log import FakeDead, FakeFacts
+from tests.fakes.log import FakeDead, FakeFacts, FakeLog
 from topics.api.routes import full_path
 from topics.configuration.channels import Channels
 from topics.configuration.channels_file import parse_channels
@@ -31,6 +31,7 @@ from topics.configuration.settings import Settings, load_settings
 from topics.contract.definition import Direction, Touchpoint
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
+from topics.destinations.pauses import PauseIndex
 from topics.kafka.groups import GroupState, Place
 from topics.logs.lines import Lines
 from topics.records.envelope import CALL_REFUSED, Envelope, parse
@@ -54,6 +55,21 @@ def applied(envelope: Envelope, _record: Outgoing) -> Reply | None:
 def silent(_envelope: Envelope, _record: Outgoing) -> Reply | None:
     """An orders role that is down."""
     return None
+
+
+class FakePauses(PauseIndex):
+    """The view of pauses, which has read whatever was written."""
+
+    away: str | None = None
+
+    def has_written(self, partition: int, offset: int) -> bool:
+        return True
+
+    async def until_written(self, partition: int, offset: int) -> None:
+        """Return at once."""
+
+    def unready(self) -> str | None:
+        return self.away
 
 
 class FakeStockOperations:
@@ -104,6 +120,10 @@ class FakeKafka:
     waits_s: list[float] = field(default_factory=list)
     subscriptions: SubscriptionIndex = field(default_factory=SubscriptionIndex)
     operations: FakeStockOperations = field(default_factory=FakeStockOperations)
+    pauses: FakePauses = field(default_factory=FakePauses)
+    actions: FakeLog = field(default_factory=FakeLog)
+    """The facts of operators' actions, which are not among `records`."""
+    now_ms: int = NOW_MS
     told: list[Outgoing] = field(default_factory=list)
     """What the orders role was told of refused calls."""
 
@@ -115,7 +135,13 @@ class FakeKafka:
         if any(name == "ce_type" and kind == CALL_REFUSED.encode() for name, kind in record.headers):
             self.told.append(record)
             return Position("t.orders.commands.v1", 0, 0)
+        if record.topic == "operators.events":
+            self.actions.append(record.key, record.value, record.headers, self.now_ms, 0)
+            return Position("t.operators.events.v1", 0, self.actions.ends - 1)
         self.records.append(record)
+        if record.topic == "destinations.controls":
+            self.pauses.apply(record.key, record.value)
+            return Position("t.destinations.controls.v1", 0, len(self.records) - 1)
         if record.topic == "subscriptions":
             self.subscriptions.apply(record.key, record.value)
             return Position("t.subscriptions.v1", 0, len(self.records) - 1)
@@ -266,6 +292,7 @@ async def gateway(
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     kafka = kafka or FakeKafka()
+    kafka.now_ms = now_ms
     facts = FakeFacts()
     dead = FakeDead()
     stock = FakeStock()
@@ -285,7 +312,9 @@ async def gateway(
         endpoints=endpoints,
         facts=facts,
         dead=dead,
-        now_ms=lambda: now_ms,
+        actions=kafka.actions,
+        pauses=kafka.pauses,
+        now_ms=lambda: kafka.now_ms,
         metrics=metrics,
         access_log=access_log,
         siblings=siblings,

@@ -108,6 +108,8 @@ async def served(limit: int, **more: Any) -> AsyncIterator[Served]:
         endpoints=FakeEndpoints(),
         facts=FakeFacts(),
         dead=FakeDead(),
+        actions=kafka.actions,
+        pauses=kafka.pauses,
         now_ms=lambda: NOW_MS,
         metrics=metrics,
         access_log=access_log,

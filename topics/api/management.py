@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from topics.api.journal.story import StoryDocument
 from topics.contract.models.errors import Problem
-from topics.records.models import REASON_CHARS_MAX
 from topics.schema_base import Body
 
 
@@ -180,17 +179,6 @@ class ReturnDocument(EntityDocument):
     expectedDate: str | None
     quantities: ReturnQuantitiesDocument
     items: list[ReturnItemDocument]
-
-
-class LaneDecisionAsked(BaseModel):
-    """The body of a decision. It may be left out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    reason: str | None = Field(
-        default=None,
-        max_length=REASON_CHARS_MAX,
-        description="why; a skipped delivery shows it",
-    )
 
 
 class LaneDecided(Body):

@@ -14,8 +14,8 @@ ORDERS_MAX = 1_000
 
 
 class RedriveAsked(BaseModel):
-    """The choice of requests to send again, of all that were given up. A request has to fit every member that is
-    given."""
+    """The choice of requests to send again, of those that were given up. A request has to fit every member that is
+    given, and at least one has to be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     orders: tuple[str, ...] = Field(
@@ -27,10 +27,12 @@ class RedriveAsked(BaseModel):
     )
     since: datetime | None = Field(default=None, description="given up at this time or later")
     until: datetime | None = Field(default=None, description="given up before this time")
-    reason: str | None = Field(
-        default=None, max_length=200, description="an HTTP status, or a part of the error or the far side's message"
+    failure: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="an HTTP status, or a part of the error or the far side's message",
     )
-    dryRun: bool = Field(default=True, description="true: only count, and send nothing")
 
 
 class RedriveGroup(BaseModel):
@@ -48,7 +50,7 @@ class RedriveDocument(BaseModel):
     some are still `onTheirWay`."""
 
     id: str
-    state: Literal["searching", "sending", "stopping", "done", "stopped", "failed"]
+    state: Literal["searching", "sending", "stopping", "done", "stopped", "failed", "refused"]
     asked: RedriveAsked
     createdMs: int
     found: int

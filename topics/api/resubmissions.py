@@ -8,27 +8,20 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from topics.api.redrives import ORDERS_MAX
-from topics.records.models import REASON_CHARS_MAX
 from topics.schema_base import CODE_MAX
 
 Outcome = Literal["sent", "would be sent", "sent before", "not possible", "late"]
+"""Outcomes of a delivery: in a preview `would be sent` where the action says `sent`."""
 
 
 class RefusedOfOrder(BaseModel):
     """The choice of refused deliveries of one order or return."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    reason: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=REASON_CHARS_MAX,
-        description="why; the order's history and a fact say it. Needed to send",
-    )
     touchpoint: str | None = Field(
         default=None, min_length=1, max_length=CODE_MAX, description="only deliveries of this call"
     )
     deliveries: tuple[str, ...] = Field(default=(), max_length=50, description="only these, by id; empty: all")
-    dryRun: bool = Field(default=True, description="true: only say what would be sent")
 
 
 class RefusedOfMany(BaseModel):
@@ -50,13 +43,6 @@ class RefusedOfMany(BaseModel):
     )
     since: datetime | None = Field(default=None, description="refused at this time or later")
     until: datetime | None = Field(default=None, description="refused before this time")
-    reason: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=REASON_CHARS_MAX,
-        description="why; each order's history and a fact say it. Needed to send",
-    )
-    dryRun: bool = Field(default=True, description="true: only say what would be sent")
 
 
 class ResubmittedDocument(BaseModel):
@@ -81,7 +67,6 @@ class OrderResubmission(BaseModel):
 
     code: str
     channel: str
-    dryRun: bool
     deliveries: list[ResubmittedDocument]
 
 
@@ -95,12 +80,12 @@ class RefusedGroup(BaseModel):
 
 
 class ResubmissionDocument(BaseModel):
-    """The state of a resubmission of many. `found` deliveries fit; `possible` of them were sent, or would be. The
+    """The state of a resubmission of many. `found` deliveries fit; `possible` of them were sent. The
     others were `sentBefore`, are `notPossible` (`examples` say why) or `late`. Of those sent, some were `delivered`,
     some `refusedAgain`, some are still `onTheirWay`. `more`: there are more than one resubmission sends."""
 
     id: str
-    state: Literal["searching", "sending", "stopping", "done", "stopped", "failed"]
+    state: Literal["searching", "sending", "stopping", "done", "stopped", "failed", "refused"]
     asked: RefusedOfMany
     createdMs: int
     found: int

@@ -77,6 +77,7 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
     "code": {**_TEXT, "maxLength": CODE_MAX},
     "channel": _TEXT,
+    "destination": {**_TEXT, "description": "`increff`, `channel:NAME` or `subscription:ID`"},
     "id": _TEXT,
     "location": {**_TEXT, "maxLength": CODE_MAX, "description": "`~ALL` or `~STORE`: consolidated stock"},
     "request": _TEXT,

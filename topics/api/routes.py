@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from pydantic import BaseModel
 
+from topics.api.action_routes import ACTION_ROUTES, of_entity, of_subscription
 from topics.api.journal.list_routes import LIST_ROUTES
 from topics.api.journal.routes import JOURNAL_ROUTES
 from topics.api.management import (
     EventsDocument,
-    LaneDecided,
-    LaneDecisionAsked,
     OrderDocument,
     ReturnDocument,
     UnknownProblem,
@@ -31,19 +29,15 @@ from topics.api.query_parameters import (
     REFUSED_AFTER,
     REFUSED_LIMIT,
     WAIT,
-    QueryParameter,
 )
-from topics.api.redrives import RedriveAsked, RedriveDocument, RedriveList
+from topics.api.redrives import RedriveDocument, RedriveList
 from topics.api.resubmissions import (
-    OrderResubmission,
-    RefusedOfMany,
-    RefusedOfOrder,
     ResubmissionDocument,
     ResubmissionList,
 )
 from topics.api.route import Route, route_of
 from topics.api.snapshots import SnapshotList, SnapshotTaken
-from topics.api.stock_operations import ControlDocument, RefusedSkusDocument, StockStatusDocument
+from topics.api.stock_operations import RefusedSkusDocument, StockStatusDocument
 from topics.api.subscribers import (
     RotationAsked,
     SubscriptionAsked,
@@ -92,36 +86,8 @@ def _of_entity(one: str, document: type[BaseModel]) -> Iterator[Route]:
         cost=FACTS_COST,
         refusals={410: "The facts are not kept any more; `detail` says which are"},
     )
-    summary = "Retry a delivery that was given up and holds its lane, or let its lane go on without it"
-    yield route(
-        f"POST {_DECISION}",
-        f"decide-{one}-delivery",
-        summary,
-        label="api-lane-decision",
-        query=(CHANNEL, WAIT),
-        **_DECIDED,
-    )
-    yield route(
-        "POST /resubmit",
-        f"resubmit-{one}",
-        f"Have refused deliveries of one {one} decided anew and sent again; without `dryRun: false` only say which",
-        label="api-resubmit",
-        query=(CHANNEL, WAIT),
-        body=RefusedOfOrder,
-        document=OrderResubmission,
-        answers={200: "What came of each"},
-        refusals={409: f"No delivery of the {one} was refused"},
-    )
+    yield from of_entity(one)
 
-
-_DECISION = "/deliveries/{request}/{action:retry|skip}"
-_DECIDED: dict[str, Any] = {
-    "body": LaneDecisionAsked,
-    "document": LaneDecided,
-    "answers": {200: "Applied", 202: "Stored; the delivery role takes it when it is back"},
-    "receipts": True,
-    "refusals": {409: "The delivery does not hold its lane; `detail` says what it is, and what can be done"},
-}
 
 _redrives = partial(route_of, label="api-redrives", tag="management", base="/api/redrives", document=RedriveDocument)
 _STATE = "The state of the redrive"
@@ -138,15 +104,6 @@ _NOT_VERIFIED = {409: "The endpoint did not answer the challenge; nothing was ch
 
 _stock = partial(route_of, label="api-inventory", tag="stock", base="/api/inventory", answers={200: "The known state"})
 _refused = partial(_stock, query=(REFUSED_AFTER, REFUSED_LIMIT), document=RefusedSkusDocument)
-_control = partial(
-    _stock,
-    query=(WAIT,),
-    document=ControlDocument,
-    answers={200: "It has taken effect", 202: "Stored; delivery does it within moments, or when it is back"},
-    receipts=True,
-    refusals={409: "Another operator asked for something else at the same moment, or the channel has no `read_back`"},
-)
-_ACTION = "{action:pause|resume|resync|reconcile}"
 _snapshots = partial(_stock, label="api-snapshots")
 
 ROUTES: tuple[Route, ...] = (
@@ -154,16 +111,8 @@ ROUTES: tuple[Route, ...] = (
     *_of_entity("return", ReturnDocument),
     *JOURNAL_ROUTES,
     *LIST_ROUTES,
+    *ACTION_ROUTES,
     _redrives("GET", "list-redrives", "The last redrives of this gateway", document=RedriveList, answers={200: _STATE}),
-    _redrives(
-        "POST",
-        "redrive",
-        "Count requests that were given up, or send them again",
-        body=RedriveAsked,
-        answers={202: _STATE},
-        query=(WAIT,),
-        refusals={409: "Another redrive is going on"},
-    ),
     _redrives("GET /{id}", "get-redrive", "One redrive", answers={200: _STATE}),
     _redrives("DELETE /{id}", "stop-redrive", "Stop a redrive", answers={202: _STATE}),
     _resubmissions(
@@ -172,15 +121,6 @@ ROUTES: tuple[Route, ...] = (
         "The last resubmissions of this gateway",
         document=ResubmissionList,
         answers={200: _RESUBMITTED},
-    ),
-    _resubmissions(
-        "POST",
-        "resubmit",
-        "Say which refused deliveries of a channel would be sent again, or send them",
-        query=(WAIT,),
-        body=RefusedOfMany,
-        answers={202: _RESUBMITTED},
-        refusals={409: "Another resubmission is going on"},
     ),
     _resubmissions("GET /{id}", "get-resubmission", "One resubmission", answers={200: _RESUBMITTED}),
     _resubmissions("DELETE /{id}", "stop-resubmission", "Stop a resubmission", answers={202: _RESUBMITTED}),
@@ -228,13 +168,7 @@ ROUTES: tuple[Route, ...] = (
         query=(WAIT,),
     ),
     _change("POST /{id}/disable", "disable-subscription", "Disable a subscription; waiting facts stay"),
-    _subscriptions(
-        f"POST /{{id}}{_DECISION}",
-        "decide-subscription-delivery",
-        "Retry a fact that was given up, or go on without it",
-        query=(CHANNEL, WAIT, *(QueryParameter(name) for name in ("order", "return", "manifest"))),
-        **_DECIDED,
-    ),
+    *of_subscription(),
     _stock("GET /status", "get-stock-status", "The state of each channel's stock", document=StockStatusDocument),
     _stock(
         "GET /status/{channel}",
@@ -247,14 +181,6 @@ ROUTES: tuple[Route, ...] = (
         "GET /refused/{channel}/{location}",
         "get-refused-skus-of-location",
         "The SKUs that a channel refuses at a location",
-    ),
-    _control(
-        f"POST /{_ACTION}/{{channel}}", "control-stock", "Pause, resume, resync or reconcile the stock of a channel"
-    ),
-    _control(
-        f"POST /{_ACTION}/{{channel}}/{{location}}",
-        "control-stock-of-location",
-        "Pause, resume, resync or reconcile the stock of a channel at a location",
     ),
     _snapshots(
         "GET /snapshots/{channel}/{location}",

@@ -41,6 +41,8 @@ STANDBY_BYTES_MAX = 256 << 20
 """Some 200,000 open orders. With more a takeover takes seconds longer; more memory is for the operator to grant."""
 BODY_BYTES_MAX = 4 << 20
 """Largest request body: 2,500 order items fit several times."""
+PREVIEW_S = 600.0
+"""Long enough to ask a colleague about a preview, short enough that it is still true."""
 API_READS_MAX = 24
 """Reads of /api at once: each may wait for the orders role. Fewer than the calls of /api that a gateway takes in hand
 under overload (gateway.admission.calls.API_CALLS_MAX), so that reads leave room for actions."""
@@ -227,6 +229,7 @@ class Settings(BaseSettings):
         description="whether /api/* takes calls without a token when none is set: only for a gateway that nobody but "
         "its own machine reaches",
     )
+    preview_s: float = Field(default=PREVIEW_S, ge=1, le=86_400, description="seconds for which a preview holds")
     api_reads_max: int = Field(default=API_READS_MAX, ge=1, description="reads of /api/* at once; more get 503")
     api_reads_per_s: float = Field(
         default=API_READS_PER_S,
@@ -253,9 +256,8 @@ class Settings(BaseSettings):
     )
     secret_key: Secret | None = Field(
         default=None,
-        description="key under which secrets of subscriptions are sealed, and of which the key is made that signs "
-        "validated commands: 32 bytes as base64, the same for all roles; several with commas between, of which the "
-        "first seals and signs, and all open and are recognised",
+        description="key under which secrets of subscriptions are sealed, and which signs validated commands and "
+        "previews: 32 bytes as base64, the same for all roles; several with commas between: the first seals and signs",
     )
     subscriber_networks: str = Field(
         default="",

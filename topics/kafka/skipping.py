@@ -75,6 +75,30 @@ def place_of(text: str, settings: Settings) -> Place:
     return Place(source, int(found["partition"]), int(found["offset"]))
 
 
+async def show(settings: Settings, place: Place) -> list[str]:
+    """Lines about the record that would be skipped, without its body, which may name people. Raises as `skip`."""
+    consumer = clients.consumer(settings, CLIENT_ID)
+    admin = clients.admin(settings, request_timeout_s=REQUEST_TIMEOUT_S)
+    try:
+        await consumer.start()
+        await admin.start()
+        done = await _check(consumer, admin, settings, place)
+        at = place.at(settings)
+        consumer.assign([at])
+        consumer.seek(at, place.offset)
+        found = (await consumer.getmany(at, timeout_ms=int(TAKES_S * 1000), max_records=1)).get(at, [])
+        lines = [f"{_words(place)}, which {place.role} has not decided: {place.offset - max(done, 0)} come before it"]
+        for record in found:
+            if record.offset == place.offset:
+                kind = dict(record.headers).get("ce_type") or b"no ce_type"
+                lines.append(f"  key {(record.key or b'').decode(errors='backslashreplace')}")
+                lines.append(f"  {kind.decode(errors='backslashreplace')}, {len(record.value or b'')} bytes")
+        return lines
+    finally:
+        await clients.close(consumer)
+        await admin.close()
+
+
 async def skip(settings: Settings, place: Place, by: str, reason: str, takes_s: float = TAKES_S) -> SkipOutcome:
     """Raises SkipError for a record that is not there or was decided, KafkaError when Kafka does not answer. `takes_s`:
     how long to wait for the role to skip it."""

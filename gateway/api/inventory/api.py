@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from aiohttp import web
@@ -18,18 +18,22 @@ from aiohttp import web
 from gateway.api.handler import Act, channel_named, check_ready
 from gateway.api.inventory.documents import channel_document, control_document, refused_document
 from gateway.api.read_your_writes import ReadYourWrites
+from gateway.api.steps.tokens import digest_of
+from gateway.api.steps.two_steps import Preview, TwoSteps, changed
 from gateway.api.waiting import until_found, wait_of
 from gateway.dependencies import Dependencies
 from gateway.http.answers import Answer, Refused, bad_data, json_answer
 from gateway.http.call import Call, new_event_id
 from gateway.http.query import number_of
 from gateway.ports import Outgoing
+from topics.api.actions import SAMPLES_MAX, PreviewGroup, PreviewSample
 from topics.api.query_parameters import REFUSED_LIMIT
 from topics.api.stock_operations import RefusedSkusDocument, StockStatusDocument
 from topics.configuration.channels import Channels
 from topics.records.keys import join, split
 from topics.schema_base import CODE_MAX
 from topics.stock.controls import Ask, Control, Scope
+from topics.stock.status import LocationStatus
 
 REPEAT_MS = 10_000
 """For so long a resync counts as going on although no status shows it: delivery writes one every few seconds."""
@@ -38,11 +42,18 @@ NAMED_MAX = 20
 """Locations named in an error."""
 
 Action = Literal["pause", "resume", "resync", "reconcile"]
-ACTIONS: tuple[Action, ...] = ("pause", "resume", "resync", "reconcile")
+FAR_SIDES: dict[Action, str] = {
+    "pause": "No stock. Calls in flight end; what changes meanwhile is kept, and not sent.",
+    "resume": "The newest quantity of each SKU that has changed since the pause, out of stock first.",
+    "resync": "Every position once more, in idle budget only.",
+    "reconcile": "Questions after the stock that it has, and corrections of what differs.",
+}
+ACTIONS: tuple[Action, ...] = tuple(FAR_SIDES)
 
 
 class InventoryApi:
-    def __init__(self, channels: Channels, dependencies: Dependencies) -> None:
+    def __init__(self, channels: Channels, dependencies: Dependencies, steps: TwoSteps) -> None:
+        self._steps = steps
         self._channels = channels.channels
         self._dependencies = dependencies
         self._operations = dependencies.stock_operations
@@ -56,8 +67,8 @@ class InventoryApi:
             "get-channel-stock-status": self.status,
             "get-refused-skus": self.refused,
             "get-refused-skus-of-location": self.refused,
-            "control-stock": self.ask,
-            "control-stock-of-location": self.ask,
+            **dict.fromkeys(("preview-control-stock", "preview-control-stock-of-location"), self.preview),
+            **dict.fromkeys(("control-stock", "control-stock-of-location"), self.ask),
         }
         return {name: self._when_ready(act) for name, act in acts.items()}
 
@@ -101,24 +112,75 @@ class InventoryApi:
         )
         return json_answer(document.model_dump(mode="json"))
 
+    async def preview(self, call: Call, request: web.Request) -> Answer:
+        """Show what a control would do."""
+        scope, action = self._scope(call, request), self._action(request)
+        self._check_read_back(scope, action)
+        there = self._there(scope)
+        wait = sum(status.dirty for status in there.values())
+        samples = [
+            PreviewSample(channel=scope.channel, what=f"{name}: {status.dirty} SKUs wait, {status.refused} are refused")
+            for name, status in there.items()
+        ]
+        wanted: dict[str, Any] = {"paused": action == "pause"} if action in ("pause", "resume") else {action: True}
+        preview = Preview(
+            action=f"{action}-stock",
+            place=_place(scope),
+            digest=self._digest(scope),
+            count=len(there),
+            is_possible=True,
+            groups=[PreviewGroup(name=f"{scope.channel}: SKUs that wait", count=wait)],
+            samples=samples[:SAMPLES_MAX],
+            far_side=FAR_SIDES[action],
+            before=self._state(scope),
+            after=wanted,
+        )
+        return self._steps.offer(call, preview)
+
     async def ask(self, call: Call, request: web.Request) -> Answer:
         """Pause, resume, resync or reconcile a channel, or one location of it."""
-        scope, wait_s = self._scope(call, request), wait_of(request)
-        action = next(one for one in ACTIONS if one == request.match_info["action"])
-        if action == "reconcile" and self._channels[scope.channel].stock.read_back is None:
-            message = f"Channel {scope.channel} cannot be asked what stock it has"
-            raise Refused(409, "NO_READ_BACK", message, "set stock.read_back of the channel")
+        scope, action = self._scope(call, request), self._action(request)
+        taken = await self._steps.take(call, request, f"{action}-stock", _place(scope))
+        wait_s = wait_of(request)
+        self._check_read_back(scope, action)
         async with self._locks.setdefault(scope, asyncio.Lock()):
+            if self._digest(scope) != taken.token.digest:
+                raise changed("another operator has controlled this stock since")
             present = self._present(scope)
+            before = self._state(scope)
             wanted = self._after(action, scope, present)
-            if wanted != present:
-                await self._write(call, scope, wanted)
+            await self._steps.begin(
+                taken, target=scope.key.decode(), channel=scope.channel, before=before, after=_control_state(wanted)
+            )
+            async with self._steps.carrying_out(taken) as after:
+                if wanted != present:
+                    await self._write(call, scope, wanted)
+                after.update(_control_state(wanted))
         done = None
         if wait_s:
             done = await until_found(wait_s, partial(self._effect, action, scope, wanted)) or False
         around = scope.location is not None and self._is_paused(Scope(scope.channel))
         document = control_document(scope, wanted, channel_paused=around, done=done).model_dump(mode="json")
         return json_answer(document, 200 if done else 202)
+
+    @staticmethod
+    def _action(request: web.Request) -> Action:
+        return next(one for one in ACTIONS if one == request.match_info["action"])
+
+    def _check_read_back(self, scope: Scope, action: Action) -> None:
+        if action == "reconcile" and self._channels[scope.channel].stock.read_back is None:
+            message = f"Channel {scope.channel} cannot be asked what stock it has"
+            raise Refused(409, "NO_READ_BACK", message, "set stock.read_back of the channel")
+
+    def _there(self, scope: Scope) -> dict[str, LocationStatus]:
+        known = self._operations.status.locations(scope.channel)
+        return {name: status for name, status in known.items() if scope.location in (None, name)}
+
+    def _state(self, scope: Scope) -> dict[str, Any]:
+        return _control_state(self._present(scope))
+
+    def _digest(self, scope: Scope) -> str:
+        return digest_of(self._state(scope))
 
     def _is_paused(self, scope: Scope) -> bool:
         """By the newest control that this gateway knows. One that cannot be read may be a pause, so it counts."""
@@ -127,8 +189,7 @@ class InventoryApi:
 
     async def _effect(self, action: Action, scope: Scope, wanted: Control) -> Literal[True] | None:
         """True once delivery has done it at each location, as their statuses show."""
-        channel, known = scope.channel, self._operations.status.locations(scope.channel)
-        there = {name: status for name, status in known.items() if scope.location in (None, name)}
+        channel, there = scope.channel, self._there(scope)
         if action in ("pause", "resume"):
             paused = self._operations.controls.is_paused
             done = all(status.paused is paused(channel, name) for name, status in there.items())
@@ -201,6 +262,16 @@ class InventoryApi:
             there = f"there are: {', '.join(sorted(known)[:NAMED_MAX])}" if known else "there is none yet"
             message = f"No stock of a location {location[:CODE_MAX]} has come for channel {channel}"
             raise Refused(404, "LOCATION_UNKNOWN", message, there)
+
+
+def _place(scope: Scope) -> dict[str, str]:
+    return {"channel": scope.channel, **({} if scope.location is None else {"location": scope.location})}
+
+
+def _control_state(control: Control) -> dict[str, Any]:
+    """The members of a control that operators change."""
+    asks = {"resync": control.resync, "reconcile": control.reconcile}
+    return {"paused": control.paused, **{name: ask.id if ask is not None else None for name, ask in asks.items()}}
 
 
 def _after(request: web.Request) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """A redrive: chooses requests that were given up, sends them again, and counts what becomes of them.
 
-1. It reads deliveries.dead to its present end and chooses. A dry run ends here.
+1. It reads deliveries.dead up to where its preview did, and chooses. Where the letters are others than those shown,
+   nothing is sent.
 2. It reads the chosen requests again, one after the other, and writes them to deliveries.requests; at most
    ON_THEIR_WAY_MAX are without an outcome at a time. Outcomes are read from deliveries.dead as they are written.
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from gateway.api.dead_letters import DeadLetter, read, starts_of
 from gateway.api.jobs import AnyJob
 from gateway.api.redrives.selection import Choice, Chosen, IsOpen
+from gateway.api.steps.letters import ShownLetters, choose_again
 from gateway.ports import Clock, Log, LogReading, LogRecord, Outgoing, Overloaded, Producer, Unavailable
 from topics.api.redrives import RedriveAsked, RedriveDocument, RedriveGroup
 from topics.records.deliveries import Conclusion
@@ -36,6 +38,7 @@ class Job(AnyJob):
 
     asked: RedriveAsked
     created_ms: int
+    shown: ShownLetters
     found: int = 0
     left: int = 0
     more: bool = False
@@ -82,21 +85,18 @@ class Redriver:
 
     async def _run(self, job: Job) -> None:
         choice = Choice(job.asked, self._is_open)
-        async with self._dead.reading() as reading:
-            reading.seek(await reading.offsets_at(choice.since_ms))
-            while not reading.at_end and not job.stop.is_set():
-                for partition, record in await reading.next():
-                    choice.on_record(partition, record)
-            ends = reading.ends
+        differs = await choose_again(self._dead, choice, job.shown, job.stop)
         job.found, job.left, job.more, job.groups = len(choice.chosen), choice.left, choice.more, choice.groups()
-        if job.asked.dryRun or not choice.chosen:
+        if differs:
+            job.refuse(differs)
+        if differs or not choice.chosen:
             return
         job.state = "sending" if not job.stop.is_set() else "stopping"
         chosen = {(one.partition, one.offset): name for name, one in choice.chosen.items()}
         starts = starts_of(chosen)
         async with self._dead.reading(starts) as letters, self._dead.reading() as news:
             letters.seek(starts)
-            news.seek(ends)
+            news.seek(job.shown.ends)
             while chosen and not letters.at_end and not job.stop.is_set():
                 await self._send_some(job, await letters.next(), chosen, choice.chosen, news)
             while job.waiting and not job.stop.is_set():

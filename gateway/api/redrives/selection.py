@@ -68,7 +68,7 @@ class Choice(LetterChoice):
             self._is_meant(letter, time_ms)
             and asked.channel in {None, request.channel}
             and asked.destination in {None, request.destination}
-            and (asked.reason is None or is_reason(asked.reason, letter))
+            and (asked.failure is None or is_reason(asked.failure, letter))
         )
 
     def groups(self) -> list[RedriveGroup]:

@@ -1,6 +1,7 @@
 """A resubmission of many in the background:
 
-1. It reads deliveries.dead to its present end and chooses. A dry run asks the orders role about each, and ends here.
+1. It reads deliveries.dead up to where its preview did, and chooses. Where the letters are others than those shown,
+   nothing is sent.
 2. It reads the chosen letters again and has each sent. At most ON_THEIR_WAY_MAX are without an answer of their far side
    at a time, so they leave room for live traffic; the orders' own lists say which are.
 
@@ -19,6 +20,7 @@ from gateway.api.jobs import AnyJob
 from gateway.api.order_queries import ON_ITS_WAY
 from gateway.api.resubmissions.asking import Asked, Asker, Operator
 from gateway.api.resubmissions.selection import RefusedChoice, RefusedPlace, refusal_of
+from gateway.api.steps.letters import ShownLetters, choose_again
 from gateway.ports import Clock, Log, LogRecord, Overloaded, Unavailable
 from topics.api.resubmissions import RefusedGroup, RefusedOfMany, ResubmissionDocument, ResubmittedDocument
 from topics.configuration.channels import Channel
@@ -53,6 +55,7 @@ class Resubmission(AnyJob):
 
     asked: RefusedOfMany
     created_ms: int
+    shown: ShownLetters
     channel: Channel
     operator: Operator
     found: int = 0
@@ -78,9 +81,9 @@ class Resubmission(AnyJob):
             message=asked.message,
             newId=asked.new_id,
         )
-        is_plain = asked.outcome in ("sent", "would be sent")
+        is_plain = asked.outcome == "sent"
         if not is_plain:
-            plain = next((n for n, one in enumerate(self.examples) if one.outcome in ("sent", "would be sent")), None)
+            plain = next((n for n, one in enumerate(self.examples) if one.outcome == "sent"), None)
             if len(self.examples) >= EXAMPLES_MAX and plain is not None:
                 del self.examples[plain]
         if len(self.examples) < EXAMPLES_MAX:
@@ -96,7 +99,7 @@ class Resubmission(AnyJob):
             found=self.found,
             more=self.more,
             groups=self.groups,
-            possible=counted("sent", 0) + counted("would be sent", 0),
+            possible=counted("sent", 0),
             sentBefore=counted("sent before", 0),
             notPossible=counted("not possible", 0),
             late=counted("late", 0),
@@ -123,13 +126,11 @@ class Resubmitter:
 
     async def _run(self, job: Resubmission) -> None:
         choice = RefusedChoice(job.asked)
-        async with self._dead.reading() as reading:
-            reading.seek(await reading.offsets_at(choice.since_ms))
-            while not reading.at_end and not job.stop.is_set():
-                for partition, record in await reading.next():
-                    choice.on_record(partition, record)
+        differs = await choose_again(self._dead, choice, job.shown, job.stop)
         job.found, job.more, job.groups = len(choice.chosen), choice.more, choice.groups()
-        if not choice.chosen or job.stop.is_set():
+        if differs:
+            job.refuse(differs)
+        if differs or not choice.chosen or job.stop.is_set():
             return
         job.state = "sending"
         places = {(one.partition, one.offset): one for one in choice.chosen.values()}
@@ -138,18 +139,9 @@ class Resubmitter:
             letters.seek(starts)
             while places and not letters.at_end and not job.stop.is_set():
                 found = _chosen(await letters.next(), places)
-                await (self._look(job, found) if job.asked.dryRun else self._send(job, found))
+                await self._send(job, found)
         while job.waiting and not job.stop.is_set():
             await self._read_states(job)
-
-    async def _look(self, job: Resubmission, letters: Sequence[DeadLetter]) -> None:
-        """Ask about some at a time; nothing is sent."""
-        for first in range(0, len(letters), ASKED_AT_ONCE):
-            if job.stop.is_set():
-                return
-            part = letters[first : first + ASKED_AT_ONCE]
-            for letter, asked in zip(part, await asyncio.gather(*(self._ask(job, one) for one in part)), strict=True):
-                job.note(letter, asked)
 
     async def _send(self, job: Resubmission, letters: Sequence[DeadLetter]) -> None:
         for letter in letters:
@@ -166,7 +158,7 @@ class Resubmitter:
         """Tries until Kafka takes it, or the job is stopped."""
         while True:
             try:
-                asked = await self._asker.ask(letter, job.channel, job.operator, dry=job.asked.dryRun)
+                asked = await self._asker.ask(letter, job.channel, job.operator, dry=False)
             except (Unavailable, Overloaded) as error:
                 job.message = f"Kafka does not take commands: {error}"
                 if job.stop.is_set():

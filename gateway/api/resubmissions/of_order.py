@@ -6,6 +6,7 @@ of its last attempt. The orders role decides about each.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,20 +16,26 @@ from aiohttp import web
 
 from gateway.api.dead_letters import DeadLetter, read
 from gateway.api.handler import Act
+from gateway.api.lane_decisions import place_of
 from gateway.api.order_queries import KINDS, ON_ITS_WAY, Kind, OrderQueries, home_of
 from gateway.api.resubmissions.asking import Asker, Operator
+from gateway.api.steps.tokens import digest_of_all
+from gateway.api.steps.two_steps import Preview, TwoSteps, changed
 from gateway.api.waiting import patient, until_found, wait_of
 from gateway.dependencies import Dependencies
-from gateway.http.answers import Answer, Refused, bad_data, json_answer
+from gateway.http.answers import Answer, Refused, json_answer
 from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
 from gateway.kafka.commands import Commands
+from topics.api.actions import PreviewGroup, PreviewSample
 from topics.api.resubmissions import OrderResubmission, RefusedOfOrder, ResubmittedDocument
 from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
 from topics.contract.definition import Mode
 from topics.contract.touchpoints import BY_NAME
 
+ACTION = "resubmit"
+FAR_SIDE = "A new request in place of each that it refused, with a new id and as the order decides now."
 BODY_BYTES_MAX = 128 << 10
 """Most bytes of a body: as many ids of deliveries as it may name, each of the largest length."""
 EARLIER_MS = 60_000
@@ -43,7 +50,10 @@ ITS_CALLERS = "its caller got the refusal, and asks the far side again with a re
 
 
 class OrderResubmissions:
-    def __init__(self, settings: Settings, channels: Channels, dependencies: Dependencies, commands: Commands) -> None:
+    def __init__(
+        self, settings: Settings, channels: Channels, dependencies: Dependencies, commands: Commands, steps: TwoSteps
+    ) -> None:
+        self._steps = steps
         self._partitions = settings.partitions
         self._channels = channels
         self._dead = dependencies.dead
@@ -53,24 +63,81 @@ class OrderResubmissions:
 
     def acts(self) -> dict[str, Act]:
         """The handlers of the resubmissions of one order or return, by the names of their routes."""
-        return {f"resubmit-{kind.name}": partial(self._resubmit, kind) for kind in KINDS}
+        acts: dict[str, Act] = {}
+        for kind in KINDS:
+            acts[f"preview-resubmit-{kind.name}"] = partial(self._preview, kind)
+            acts[f"resubmit-{kind.name}"] = partial(self._resubmit, kind)
+        return acts
+
+    async def _preview(self, kind: Kind, call: Call, request: web.Request) -> Answer:
+        raw = await self._bodies.read(request)
+        asked = validated(RefusedOfOrder, parse(raw) if raw else {})
+        channel, document = await self._queries.document(kind, call, request)
+        refused = self._refused(document, asked, call.subject)
+        operator = Operator(call.actor, call.address, "a preview")
+        found = await self._each(kind, call, channel, refused, operator, dry=True)
+        possible = [one for one in found if one.outcome == "would be sent"]
+        samples = [_sample_of(one, channel.name) for one in (*possible, *(one for one in found if one not in possible))]
+        counts = Counter(f"{one.touchpoint}: {one.refusal}" for one in possible)
+        preview = Preview(
+            action=ACTION,
+            place=place_of(request),
+            asked=asked.model_dump(mode="json", exclude_defaults=True),
+            digest=digest_of_all(one.id for one in possible),
+            count=len(possible),
+            is_possible=bool(possible),
+            groups=[PreviewGroup(name=name, count=count) for name, count in counts.most_common()],
+            samples=samples,
+            left=len(found) - len(possible),
+            far_side=FAR_SIDE,
+        )
+        return self._steps.offer(call, preview)
 
     async def _resubmit(self, kind: Kind, call: Call, request: web.Request) -> Answer:
         wait_s = wait_of(request)
-        raw = await self._bodies.read(request)
-        asked = validated(RefusedOfOrder, parse(raw) if raw else {})
-        check_reason(asked.reason, dry=asked.dryRun)
+        taken = await self._steps.take(call, request, ACTION, place_of(request))
+        asked = RefusedOfOrder.model_validate(taken.token.asked)
         channel, document = await self._queries.document(kind, call, request)
-        refused = [one for one in document.get("deliveries", ()) if _is_chosen(one, asked)]
-        if not refused:
-            raise Refused(409, "NOTHING_REFUSED", *_nothing(document, call.subject))
-        letters = await self._letters(kind.key(channel.name, call.subject), channel, refused)
-        operator = Operator(call.actor, call.address, asked.reason or "a dry run")
-        done = [await self._one(one, letters, channel, operator, call.subject, dry=asked.dryRun) for one in refused]
+        refused = self._refused(document, asked, call.subject)
+        found = await self._each(kind, call, channel, refused, Operator(call.actor, call.address, "a look"), dry=True)
+        possible = [one.id for one in found if one.outcome == "would be sent"]
+        if digest_of_all(possible) != taken.token.digest:
+            raise changed(f"{len(possible)} would be sent now, or others than the {taken.token.count} that were shown")
+        operator = Operator(call.actor, call.address, taken.reason)
+        key = kind.key(channel.name, call.subject).decode()
+        await self._steps.begin(
+            taken, target=call.subject, channel=channel.name, order_key=key, after={"deliveries": possible}
+        )
+        async with self._steps.carrying_out(taken) as after:
+            meant = [one for one in refused if one["id"] in possible]
+            done = await self._each(kind, call, channel, meant, operator, dry=False)
+            after["deliveries"] = {one.id: one.newId or one.outcome for one in done}
         if wait_s:
             done = await self._with_states(kind, call, request, done, wait_s)
-        result = OrderResubmission(code=call.subject, channel=channel.name, dryRun=asked.dryRun, deliveries=done)
+        result = OrderResubmission(code=call.subject, channel=channel.name, deliveries=done)
         return json_answer(result.model_dump(mode="json"))
+
+    @staticmethod
+    def _refused(document: Mapping[str, Any], asked: RefusedOfOrder, code: str) -> list[Mapping[str, Any]]:
+        """The order's deliveries that were refused and are chosen. Raises Refused where there is none."""
+        refused = [one for one in document.get("deliveries", ()) if _is_chosen(one, asked)]
+        if not refused:
+            raise Refused(409, "NOTHING_REFUSED", *_nothing(document, code))
+        return refused
+
+    async def _each(
+        self,
+        kind: Kind,
+        call: Call,
+        channel: Channel,
+        refused: list[Mapping[str, Any]],
+        operator: Operator,
+        *,
+        dry: bool,
+    ) -> list[ResubmittedDocument]:
+        """The outcome of each refused delivery; `dry`: what it would be."""
+        letters = await self._letters(kind.key(channel.name, call.subject), channel, refused)
+        return [await self._one(one, letters, channel, operator, call.subject, dry=dry) for one in refused]
 
     async def _one(
         self,
@@ -147,10 +214,16 @@ class OrderResubmissions:
         return [_with_state(one, known[one.newId]) if one.newId in known else one for one in done]
 
 
-def check_reason(reason: str | None, *, dry: bool) -> None:
-    """Raises Refused for a word to send that does not say why."""
-    if not dry and not (reason or "").strip():
-        raise bad_data("reason: is needed to send: it stands in the history of each order")
+def _sample_of(one: ResubmittedDocument, channel: str) -> PreviewSample:
+    said = f"{one.refusal}: {one.outcome}"
+    return PreviewSample(
+        id=one.id,
+        code=one.code,
+        channel=channel,
+        destination=one.destination,
+        touchpoint=one.touchpoint,
+        what=f"{said}, {one.message}" if one.message else said,
+    )
 
 
 def _is_chosen(delivery: Mapping[str, Any], asked: RefusedOfOrder) -> bool:
@@ -169,7 +242,7 @@ def _nothing(document: Mapping[str, Any], code: str) -> tuple[str, str]:
     known = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
     hint = f"it is {document.get('state')}, its deliveries: {known}"
     if counts.get("dead"):
-        hint += f"; `sluice redrive --order {code} --yes` sends those again that were given up"
+        hint += f"; `sluice redrive --order {code}` sends those again that were given up"
     return f"{code} has no refused delivery, or none that was chosen", hint
 
 

@@ -17,8 +17,10 @@ from weakref import WeakValueDictionary
 from aiohttp import web
 
 from gateway.api.handler import ID_CHARS, Act, channel_in_query, check_ready
-from gateway.api.lane_decisions import LaneDecisions, answer_of
+from gateway.api.lane_decisions import FAR_SIDES, LaneDecisions, action_of, answer_of, place_of, sample_of
 from gateway.api.read_your_writes import ReadYourWrites
+from gateway.api.steps.tokens import digest_of
+from gateway.api.steps.two_steps import Preview, TwoSteps
 from gateway.api.subscriptions.rules import (
     NewSecret,
     changed,
@@ -42,9 +44,12 @@ from gateway.http.body import BodyReader, parse, validated
 from gateway.http.call import Call
 from gateway.kafka.commands import Commands
 from gateway.ports import Outgoing
+from topics.api.actions import PreviewGroup
 from topics.api.subscribers import RotationAsked, SubscriptionAsked, SubscriptionMade
-from topics.configuration.channels import Channels
+from topics.configuration.channels import Channel, Channels
 from topics.configuration.settings import Settings
+from topics.records.deliveries import LaneAction
+from topics.records.keys import subscription_destination
 from topics.subscriptions.model import Deleted, Subscription
 from topics.webhooks.sealing import secret_box
 from topics.webhooks.signatures import MADE_BYTES, Signature, SigningKey
@@ -63,12 +68,14 @@ class SubscriptionsApi:
         channels: Channels,
         dependencies: Dependencies,
         commands: Commands,
+        steps: TwoSteps,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._channels = channels.channels
         self._dependencies = dependencies
         self._writes = ReadYourWrites[str, Subscription | Deleted](dependencies.subscriptions, dependencies.producer)
         self._lanes = LaneDecisions(commands)
+        self._steps = steps
         self._random = random
         self._partitions = settings.partitions
         self._box = secret_box(settings)
@@ -89,6 +96,7 @@ class SubscriptionsApi:
             "list-subscriptions": self.list_all,
             "add-subscription": self.add,
             "get-subscription": self.show,
+            "preview-decide-subscription-delivery": self.preview_decision,
             "decide-subscription-delivery": self.decide,
             **{name: self._one_at_a_time(act) for name, act in of_one.items()},
         }
@@ -211,14 +219,48 @@ class SubscriptionsApi:
     async def disable(self, _call: Call, request: web.Request) -> Answer:
         return await self._written(next_revision(self._known(request), enabled=False))
 
+    async def preview_decision(self, call: Call, request: web.Request) -> Answer:
+        """Show what a decision would do. Whether the fact holds its lane only the delivery role knows."""
+        present, channel, _entity = self._meant(call, request)
+        wanted, action = request.match_info["request"], request.match_info["action"]
+        destination = subscription_destination(present.id)
+        preview = Preview(
+            action=action_of(request),
+            place=place_of(request),
+            digest=digest_of({}),
+            count=1,
+            is_possible=True,
+            groups=[PreviewGroup(name=f"fact to {destination}", count=1)],
+            samples=[sample_of({"id": wanted, "destination": destination}, call.subject, channel.name)],
+            far_side=FAR_SIDES[LaneAction(action)],
+            after={"action": action},
+        )
+        return self._steps.offer(call, preview)
+
     async def decide(self, call: Call, request: web.Request) -> Answer:
-        """Stores an operator's decision about a fact that was given up and blocks the lane of its order."""
-        present = self._known(request)
-        channel = channel_in_query(self._channels, request)
-        entity, call.subject = entity_of(channel.name, request)
+        """Store an operator's decision about a fact that was given up and blocks the lane of its order."""
+        taken = await self._steps.take(call, request, action_of(request), place_of(request))
+        present, channel, entity = self._meant(call, request)
         lane, partition = lane_of(present, entity, self._partitions)
-        call.channel = channel
-        return answer_of(await self._lanes.decide(call, request, lane, partition, wait_of(request)))
+        wait_s = wait_of(request)
+        await self._steps.begin(
+            taken,
+            target=request.match_info["request"],
+            channel=channel.name,
+            order_key=entity.decode(),
+            after={"action": request.match_info["action"]},
+        )
+        async with self._steps.carrying_out(taken) as after:
+            decided = await self._lanes.decide(call, request, taken, lane, partition, wait_s)
+            after["state"] = decided.state
+        return answer_of(decided)
+
+    def _meant(self, call: Call, request: web.Request) -> tuple[Subscription, Channel, bytes]:
+        """The subscription, channel and entity that a decision is about. Raises Refused."""
+        present = self._known(request)
+        call.channel = channel_in_query(self._channels, request)
+        entity, call.subject = entity_of(call.channel.name, request)
+        return present, call.channel, entity
 
     def _known(self, request: web.Request) -> Subscription:
         """The subscription in the path. Raises Refused if the caller means another revision."""

@@ -11,6 +11,7 @@ import click
 from sluice.cli.gateway_client import ask, in_path
 from sluice.cli.options import WAIT_S, gateway_options, wait_option
 from sluice.cli.output import show
+from sluice.cli.steps.two_steps import Wanted, at, carry_out, step_options
 from sluice.cli.stock.load import load, snapshots
 
 PAGE = 1_000
@@ -51,12 +52,26 @@ def _control(action: str, short_help: str, help_text: str) -> click.Command:
     @click.argument("channel")
     @click.argument("location", required=False)
     @wait_option
+    @step_options
     @gateway_options
-    def control(channel: str, location: str | None, wait: bool, gateway: str, as_json: bool) -> None:
+    def control(
+        channel: str,
+        location: str | None,
+        wait: bool,
+        reason: str | None,
+        yes: bool,
+        dry_run: bool,
+        gateway: str,
+        as_json: bool,
+    ) -> None:
         from sluice.cli.render.stock import render_control
 
-        path = f"/api/inventory/{action}/{_whom(channel, location)}"
-        document = ask(gateway, "POST", f"{path}?wait={WAIT_S}" if wait else path, wait_s=WAIT_S if wait else 0)
+        place = f"{action}/{_whom(channel, location)}"
+        post = at(gateway, f"/api/inventory/{place}", f"/api/inventory/preview/{place}")
+        wanted, wait_s = Wanted(reason, yes, dry_run), WAIT_S if wait else 0
+        document = carry_out(post, None, wanted, as_json=as_json, wait_s=wait_s)
+        if document is None:
+            return
         show(document, lambda answer: render_control(action, answer), as_json=as_json)
         sys.exit(1 if document.get("done") is False else 0)
 

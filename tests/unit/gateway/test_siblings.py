@@ -15,6 +15,7 @@ from gateway.siblings import Siblings
 from sluice.dev.local.ports import free_ports
 from tests.fakes.gateway import MARKETPLACE, Gateway, gateway
 from tests.support.eventually import eventually
+from tests.support.operators.two_steps import act
 from tests.unit.gateway.api.test_redrives import died, request
 from topics import http_sessions
 from topics.configuration.errors import ConfigurationError
@@ -95,21 +96,24 @@ async def test_a_job_is_shown_listed_and_stopped_by_a_gateway_that_does_not_run_
     both: tuple[Gateway, Gateway],
 ) -> None:
     one, other = both
-    begun = await (await one.client.post(REDRIVES, json={"dryRun": True}, params={"wait": "5"})).json()
-    again = await (await other.client.post(REDRIVES, json={"dryRun": True}, params={"wait": "5"})).json()
+    died(one.dead, request())
+    begun = await (await act(one.client, REDRIVES, {"channel": "demo"})).json()
+    await eventually(lambda: len(one.kafka.records) == 1)
     for at in both:
-        assert await (await at.client.get(f"{REDRIVES}/{begun['id']}")).json() == begun
+        assert (await (await at.client.get(f"{REDRIVES}/{begun['id']}")).json())["sent"] == 1
         listed = await (await at.client.get(REDRIVES)).json()
-        assert {job["id"] for job in listed["redrives"]} == {begun["id"], again["id"]}
+        assert {job["id"] for job in listed["redrives"]} == {begun["id"]}
+    for at in (other, one):
         assert (await at.client.delete(f"{REDRIVES}/{begun['id']}")).status == 202
 
 
 async def test_one_goes_on_at_a_time(both: tuple[Gateway, Gateway]) -> None:
     one, other = both
     died(one.dead, request())
-    begun = await (await one.client.post(REDRIVES, json={"dryRun": False})).json()
+    died(other.dead, request())
+    begun = await (await act(one.client, REDRIVES, {"channel": "demo"})).json()
     await eventually(lambda: len(one.kafka.records) == 1)
-    refused = await other.client.post(REDRIVES, json={"dryRun": True})
+    refused = await act(other.client, REDRIVES, {"channel": "demo"})
     assert refused.status == 409
     assert begun["id"] in str(await refused.json())
     assert (await other.client.delete(f"{REDRIVES}/{begun['id']}")).status == 202
@@ -140,7 +144,8 @@ async def test_a_sibling_that_does_not_answer_is_not_taken_for_one_that_knows_no
 async def test_a_process_of_another_user_is_not_asked(
     both: tuple[Gateway, Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = await (await both[0].client.post(REDRIVES, json={"dryRun": True}, params={"wait": "5"})).json()
+    died(both[0].dead, request())
+    begun = await (await act(both[0].client, REDRIVES, {"channel": "demo"})).json()
     user = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: user + 1)
     assert (await both[1].client.get(f"{REDRIVES}/{begun['id']}")).status == 503

@@ -27,9 +27,17 @@ def found(envelope: Envelope, _record: Any) -> Reply:
 
 
 def path_of(route: Route) -> str:
-    words = {"code": "O", "channel": "demo", "id": "x", "location": "L", "request": "r", "action": "skip"}
+    words = {
+        "code": "O",
+        "channel": "demo",
+        "id": "x",
+        "location": "L",
+        "request": "r",
+        "action": "skip",
+        "destination": "increff",
+    }
     path = route.pattern.template
-    if "/inventory/" in path:
+    if "/inventory/" in path or "/destinations/" in path:
         words["action"] = "pause"
     for name, word in words.items():
         path = path.replace(f"{{{name}}}", word)

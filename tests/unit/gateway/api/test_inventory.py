@@ -13,6 +13,7 @@ from gateway.api.inventory.api import REPEAT_MS
 from gateway.ports import Unavailable
 from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, channels_with, gateway
 from tests.support.eventually import eventually
+from tests.support.operators.two_steps import act
 from topics.api.stock_operations import ControlDocument, RefusedSkusDocument, StockStatusDocument
 from topics.records.keys import position_key
 from topics.stock.controls import Ask, Control, Scope
@@ -35,7 +36,8 @@ def with_stock(at: Gateway, *locations: str) -> None:
 
 
 async def ask(at: Gateway, path: str, method: str = "POST", expected: int = 202) -> Any:
-    response = await at.client.request(method, f"/api/inventory/{path}")
+    path = f"/api/inventory/{path}"
+    response = await (act(at.client, path) if method == "POST" else at.client.request(method, path))
     body = orjson.loads(await response.read())
     assert response.status == expected, body
     if response.status >= 400:
@@ -156,7 +158,7 @@ async def test_a_reconciliation_that_goes_on_is_the_one_that_is_meant_and_its_re
         (
             "stop/demo",
             "UNKNOWN",
-            "There is no such path: POST /api/inventory/stop/demo; GET /openapi.json lists all paths",
+            "There is no such path: POST /api/inventory/preview/stop/demo; GET /openapi.json lists all paths",
         ),
     ],
 )

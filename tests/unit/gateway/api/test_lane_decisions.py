@@ -8,6 +8,7 @@ import pytest
 
 from gateway.ports import Outgoing, Unavailable
 from tests.fakes.gateway import FakeKafka, gateway
+from tests.support.operators.two_steps import act
 from topics.records.deliveries import LaneAction, decode_lane_decision
 from topics.records.envelope import LANE_DECISION, ORDER_QUERY, Envelope
 from topics.records.keys import destination_partition, lane_key, order_key
@@ -43,7 +44,7 @@ async def test_a_decision_goes_to_the_lane_of_the_request(action: LaneAction) ->
     async with gateway(kafka=kafka, api_open=False, api_tokens="night-shift=token-1") as at:
         path = f"/api/orders/O%2F1/deliveries/e.0/{action}"
         headers = {"Authorization": "Bearer token-1"}
-        response = await at.client.post(path, json={"reason": "it is mended"}, headers=headers)
+        response = await act(at.client, path, reason="it is mended", headers=headers)
         body = await response.json()
         assert response.status == 200
         event = response.headers["Sluice-Event-Id"]
@@ -61,7 +62,7 @@ async def test_a_decision_goes_to_the_lane_of_the_request(action: LaneAction) ->
 
 async def test_a_request_beside_the_lane_has_a_lane_of_its_own() -> None:
     async with gateway(kafka=with_deliveries(delivery("get-invoice", id="e.1"))) as at:
-        response = await at.client.post("/api/orders/O%2F1/deliveries/e.1/skip")
+        response = await act(at.client, "/api/orders/O%2F1/deliveries/e.1/skip")
         assert (response.status, len(at.kafka.records)) == (409, 1), (
             "a document that was given up does not hold its lane"
         )
@@ -70,7 +71,7 @@ async def test_a_request_beside_the_lane_has_a_lane_of_its_own() -> None:
 @pytest.mark.parametrize(("path", "status"), [("e.9/skip", 404), ("e.0/burn", 404)])
 async def test_a_decision_about_nothing_is_404(path: str, status: int) -> None:
     async with gateway(kafka=with_deliveries(delivery())) as at:
-        response = await at.client.post(f"/api/orders/O/deliveries/{path}")
+        response = await act(at.client, f"/api/orders/O/deliveries/{path}")
         assert response.status == status
         assert response.content_type == "application/problem+json"
         assert all(envelope.type == ORDER_QUERY for envelope in at.kafka.envelopes())
@@ -81,7 +82,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "refused": (
         delivery("create-outward-order", "refused", message="SKU-1 is not mapped"),
         "REFUSED",
-        f"it was refused at {AT}: SKU-1 is not mapped: `sluice orders resubmit O/1 --yes --reason TEXT`",
+        f"it was refused at {AT}: SKU-1 is not mapped: `sluice orders resubmit O/1 --reason TEXT`",
     ),
     "waits for another attempt": (
         delivery(status="retrying", nextAtMs=AT_MS),
@@ -92,7 +93,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "given up, and passed": (
         delivery("acknowledgement"),
         "GIVEN_UP",
-        f"it was given up at {AT}, and its lane went on without it: `sluice redrive --order O/1 --yes`",
+        f"it was given up at {AT}, and its lane went on without it: `sluice redrive --order O/1`",
     ),
     "withdrawn": (delivery("pack-order", "expired"), "ENDED", "it is expired"),
     "superseded": (delivery(status="superseded"), "ENDED", "it is superseded"),
@@ -107,7 +108,7 @@ async def test_a_delivery_that_does_not_hold_its_lane_is_left_alone(
     listed: dict[str, Any], code: str, says: str, action: LaneAction
 ) -> None:
     async with gateway(kafka=with_deliveries(listed)) as at:
-        response = await at.client.post(f"/api/orders/O%2F1/deliveries/e.0/{action}")
+        response = await act(at.client, f"/api/orders/O%2F1/deliveries/e.0/{action}")
         problem = await response.json(content_type=None)
         assert (response.status, problem["code"]) == (409, code)
         assert f"{action} of {listed['touchpoint']} is not possible" in problem["title"] + problem["detail"]
@@ -118,7 +119,7 @@ async def test_a_delivery_that_does_not_hold_its_lane_is_left_alone(
 async def test_deliverys_own_word_counts_where_the_list_is_older() -> None:
     said = Reply(event="x", verdict=Verdict.REFUSED, message="request e.0 does not wait any more")
     async with gateway(kafka=with_deliveries(delivery(), decision=said)) as at:
-        response = await at.client.post("/api/orders/O%2F1/deliveries/e.0/retry")
+        response = await act(at.client, "/api/orders/O%2F1/deliveries/e.0/retry")
         problem = await response.json(content_type=None)
         assert (response.status, problem["code"]) == (409, "NOT_HELD")
         assert "does not wait any more" in problem["title"] + problem["detail"]
@@ -126,14 +127,14 @@ async def test_deliverys_own_word_counts_where_the_list_is_older() -> None:
 
 async def test_a_delivery_role_that_is_away_makes_it_202() -> None:
     async with gateway(kafka=with_deliveries(delivery(), silent=True)) as at:
-        response = await at.client.post("/api/orders/O%2F1/deliveries/e.0/retry")
+        response = await act(at.client, "/api/orders/O%2F1/deliveries/e.0/retry")
         body = await response.json()
         assert (response.status, body["state"]) == (202, "stored")
         assert "Sluice-Position" in response.headers
 
 
 async def test_with_wait_the_answer_says_what_has_become_of_it() -> None:
-    states = iter(["dead", "dead", "dead", "delivered"])
+    states = iter(["dead", "dead", "dead", "dead", "delivered"])
 
     def decide(envelope: Envelope, _record: Outgoing) -> Reply:
         if envelope.type == LANE_DECISION:
@@ -142,7 +143,7 @@ async def test_with_wait_the_answer_says_what_has_become_of_it() -> None:
         return Reply(event=envelope.id, verdict=Verdict.ANSWERED, body=document)
 
     async with gateway(kafka=FakeKafka(decide=decide)) as at:
-        response = await at.client.post("/api/orders/O/deliveries/e.0/retry?wait=30")
+        response = await act(at.client, "/api/orders/O/deliveries/e.0/retry?wait=30")
         body = await response.json()
         assert (response.status, body["state"]) == (200, "delivered")
         assert response.headers["Sluice-Event-Id"] == body["eventId"]
@@ -198,14 +199,14 @@ async def test_with_wait_the_answer_says_how_the_attempt_ended(
     action: str, states: list[dict[str, Any]], state: str, message: str | None, kind: str
 ) -> None:
     async with gateway(kafka=after_decision(list(states), BEFORE)) as at:
-        response = await at.client.post(f"/api/{kind}/O/deliveries/e.0/{action}?wait=30")
+        response = await act(at.client, f"/api/{kind}/O/deliveries/e.0/{action}?wait=30")
         body = await response.json()
         assert (response.status, body["state"], body["message"]) == (200, state, message)
 
 
 async def test_an_effect_that_has_not_come_in_time_is_said() -> None:
     async with gateway(kafka=after_decision([BEFORE], BEFORE)) as at:
-        response = await at.client.post("/api/orders/O/deliveries/e.0/retry?wait=1")
+        response = await act(at.client, "/api/orders/O/deliveries/e.0/retry?wait=1")
         body = await response.json()
         assert (response.status, body["state"]) == (200, "applied")
         assert "nothing has come of it yet" in body["message"]
@@ -214,7 +215,7 @@ async def test_an_effect_that_has_not_come_in_time_is_said() -> None:
 @pytest.mark.parametrize("fault", ["late", "away", "set aside"])
 async def test_a_question_without_an_answer_does_not_hide_that_it_was_applied(fault: str) -> None:
     """As in a rebalance of the orders role while the caller waits for the effect."""
-    answers = iter(["dead", fault, "delivered"])
+    answers = iter(["dead", "dead", fault, "delivered"])
 
     def decide(envelope: Envelope, _record: Outgoing) -> Reply | None:
         if envelope.type == LANE_DECISION:
@@ -228,14 +229,14 @@ async def test_a_question_without_an_answer_does_not_hide_that_it_was_applied(fa
         return Reply(event=envelope.id, verdict=verdict, body={"deliveries": [delivery(status=status)]})
 
     async with gateway(kafka=FakeKafka(decide=decide)) as at:
-        response = await at.client.post("/api/orders/O/deliveries/e.0/retry?wait=30")
+        response = await act(at.client, "/api/orders/O/deliveries/e.0/retry?wait=30")
         assert (response.status, (await response.json())["state"]) == (200, "delivered")
 
 
 @pytest.mark.parametrize("wait", ["31", "-1", "soon"])
 async def test_a_wait_is_bounded(wait: str) -> None:
     async with gateway(kafka=with_deliveries(delivery())) as at:
-        response = await at.client.post(f"/api/orders/O/deliveries/e.0/retry?wait={wait}")
+        response = await act(at.client, f"/api/orders/O/deliveries/e.0/retry?wait={wait}")
         assert response.status == 400
 
 

@@ -11,11 +11,13 @@ from msgspec.structs import replace
 
 from gateway.api.redrives.job import ON_THEIR_WAY_MAX, Job, Redriver
 from gateway.api.redrives.selection import Choice
+from gateway.api.steps.letters import ShownLetters
 from gateway.ports import Outgoing, Position
 from tests.fakes.delivery import PARTITIONS, request_for
 from tests.fakes.gateway import gateway
 from tests.fakes.log import FakeDead
 from tests.support.eventually import eventually
+from tests.support.operators.two_steps import act
 from topics.api.redrives import RedriveAsked
 from topics.records.deliveries import Concluded, Conclusion, DeliveryRequest, Redrive, decode_redrive
 from topics.records.envelope import DELIVERY_CONCLUDED, DELIVERY_DEAD, DELIVERY_REDRIVE, parse
@@ -64,10 +66,10 @@ FILTERS: list[tuple[dict[str, Any], set[str]]] = [
     ({"since": "2025-06-15T15:06:41Z"}, {"B.0"}),
     ({"until": "2025-06-15T15:06:41"}, {"A.0"}),
     ({"since": "2025-06-15T17:07:41+02:00", "until": "2025-06-15T15:07:42Z"}, set()),
-    ({"reason": "400"}, {"A.0"}),
-    ({"reason": "no such order"}, {"A.0", "B.0"}),
-    ({"reason": "TIMED out"}, {"B.0"}),
-    ({"reason": "40"}, set()),
+    ({"failure": "400"}, {"A.0"}),
+    ({"failure": "no such order"}, {"A.0", "B.0"}),
+    ({"failure": "TIMED out"}, {"B.0"}),
+    ({"failure": "40"}, set()),
 ]
 
 
@@ -93,7 +95,7 @@ def test_the_last_word_about_a_request_counts() -> None:
     log.write(Concluded(request="twice", how=Conclusion.DELIVERED, attempts=2).encode(), DELIVERY_CONCLUDED, epoch=0)
     chosen = choose(log).chosen
     assert {name: one.attempts for name, one in chosen.items()} == {"again": 3, "twice": 1, "not taken": 1}
-    assert set(choose(log, reason="400").chosen) == {"twice", "not taken"}
+    assert set(choose(log, failure="400").chosen) == {"twice", "not taken"}
 
 
 def test_what_cannot_be_sent_is_counted_apart() -> None:
@@ -161,16 +163,46 @@ def redriver(log: FakeDead, delivery: Delivery) -> Redriver:
     return Redriver(log, delivery, lambda _: True, PARTITIONS, lambda: START_MS)
 
 
-def job(**asked: Any) -> Job:
-    return Job("rdv_1", RedriveAsked.model_validate({"dryRun": False, **asked}), START_MS)
+def job(log: FakeDead) -> Job:
+    """A job of what a preview shows now."""
+    choice = choose(log)
+    return Job("rdv_1", RedriveAsked(), START_MS, ShownLetters(choice.digest(), len(choice.chosen), {0: log.ends}))
 
 
-async def test_a_dry_run_sends_nothing() -> None:
+async def test_what_was_not_shown_is_not_sent() -> None:
     log = FakeDead()
     died(log, request())
-    delivery, told = Delivery(log), job(dryRun=True)
+    delivery, told = Delivery(log), job(log)
+    died(log, request("later"))
+    running = asyncio.create_task(redriver(log, delivery).run(told))
+    await eventually(lambda: told.sent == 1)
+    delivery.answer()
+    await running
+    assert (told.state, told.found, [one.request.id for one in delivery.taken]) == ("done", 1, ["A.0"])
+
+
+async def test_what_has_ended_since_it_was_shown_is_not_sent() -> None:
+    log = FakeDead()
+    for name in ("A.0", "A.1"):
+        died(log, request(name))
+    delivery, told = Delivery(log), job(log)
+    ended(log, "A.0")
+    running = asyncio.create_task(redriver(log, delivery).run(told))
+    await eventually(lambda: told.sent == 1)
+    delivery.answer()
+    await running
+    assert [one.request.id for one in delivery.taken] == ["A.1"]
+
+
+async def test_where_the_letters_are_others_than_those_shown_nothing_is_sent() -> None:
+    log = FakeDead()
+    died(log, request())
+    died(log, request("A.1"))
+    delivery, told = Delivery(log), job(log)
+    log.begins = 1
     await redriver(log, delivery).run(told)
-    assert (told.state, told.found, delivery.taken) == ("done", 1, [])
+    assert (told.state, delivery.taken) == ("refused", [])
+    assert "1 fit now and 2 were shown" in told.message
 
 
 async def test_few_are_on_their_way_and_none_is_sent_twice_by_any_number_of_redrives() -> None:
@@ -178,7 +210,7 @@ async def test_few_are_on_their_way_and_none_is_sent_twice_by_any_number_of_redr
     count = 3 * ON_THEIR_WAY_MAX + 7
     for n in range(count):
         died(log, request(f"A.{n}"), previous=n, watermark=5)
-    delivery, told = Delivery(log), job()
+    delivery, told = Delivery(log), job(log)
     running = asyncio.create_task(redriver(log, delivery).run(told))
     await eventually(lambda: told.sent == count)
     assert (told.state, len(told.waiting)) == ("sending", 7)
@@ -186,7 +218,7 @@ async def test_few_are_on_their_way_and_none_is_sent_twice_by_any_number_of_redr
     await running
     assert (told.state, told.delivered, delivery.most) == ("done", count, ON_THEIR_WAY_MAX)
     assert (delivery.taken[9].id, delivery.taken[9].previous, delivery.taken[9].watermark) == ("rdv_1", 9, 5)
-    again = job()
+    again = job(log)
     await redriver(log, delivery).run(again)
     assert (again.found, len(delivery.taken)) == (0, count)
 
@@ -195,7 +227,7 @@ async def test_a_stop_leaves_what_is_on_its_way_and_the_next_one_goes_on() -> No
     log = FakeDead()
     for n in range(3 * ON_THEIR_WAY_MAX):
         died(log, request(f"A.{n}"))
-    delivery, told = Delivery(log), job()
+    delivery, told = Delivery(log), job(log)
     delivery.silent = True
     running = asyncio.create_task(redriver(log, delivery).run(told))
     await eventually(lambda: len(told.waiting) == ON_THEIR_WAY_MAX)
@@ -204,7 +236,7 @@ async def test_a_stop_leaves_what_is_on_its_way_and_the_next_one_goes_on() -> No
     assert (told.state, told.sent) == ("stopped", ON_THEIR_WAY_MAX)
     delivery.answer()
     delivery.silent = False
-    again = job()
+    again = job(log)
     running = asyncio.create_task(redriver(log, delivery).run(again))
     await running
     assert (again.state, again.delivered) == ("done", 2 * ON_THEIR_WAY_MAX)
@@ -215,7 +247,7 @@ async def test_dead_again_and_not_taken_are_told() -> None:
     log = FakeDead()
     for name in ("again", "refused"):
         died(log, request(name))
-    delivery, told = Delivery(log), job()
+    delivery, told = Delivery(log), job(log)
     running = asyncio.create_task(redriver(log, delivery).run(told))
     await eventually(lambda: told.sent == 2)
     died(log, request("again"), attempts=2)
@@ -224,34 +256,54 @@ async def test_dead_again_and_not_taken_are_told() -> None:
     assert (told.dead_again, told.not_taken, told.delivered) == (1, 1, 0)
 
 
-async def test_the_api_counts_sends_lists_and_stops() -> None:
+async def test_the_api_shows_sends_lists_and_stops() -> None:
     async with gateway() as at:
         died(at.dead, request())
-        started = await at.client.post("/api/redrives", json={"reason": "400"})
-        told = await started.json()
-        assert (started.status, told["asked"]["dryRun"]) == (202, True)
+        shown = await at.client.post("/api/redrives/preview", json={"failure": "400"})
+        preview = await shown.json()
+        assert (shown.status, preview["count"], preview["action"]) == (200, 1, "redrive")
+        assert preview["groups"] == [{"name": "channel:demo 400", "count": 1}]
+        assert [(one["id"], one["code"], one["what"]) for one in preview["samples"]] == [("A.0", "A", "No such Order")]
+        assert (at.kafka.records, at.kafka.actions.records) == ([], []), "a preview stores nothing"
 
-        async def state() -> str:
-            found = await (await at.client.get(f"/api/redrives/{told['id']}")).json()
+        async def state(name: str) -> str:
+            found = await (await at.client.get(f"/api/redrives/{name}")).json()
             return str(found["state"])
 
-        async def is_done() -> bool:
-            return await state() == "done"
-
-        await eventually(is_done)
-        assert at.kafka.records == []
-        told = await (await at.client.post("/api/redrives", json={"dryRun": False})).json()
+        started = await at.client.post("/api/redrives", json={"token": preview["token"], "reason": "mended"})
+        told = await started.json()
+        assert started.status == 202
         await eventually(lambda: len(at.kafka.records) == 1)
-        assert (await at.client.post("/api/redrives", json={})).status == 409
+        assert (await act(at.client, "/api/redrives", {"failure": "400"})).status == 409
         assert (await at.client.delete(f"/api/redrives/{told['id']}")).status == 202
 
         async def is_stopped() -> bool:
-            return await state() == "stopped"
+            return await state(told["id"]) == "stopped"
 
         await eventually(is_stopped)
         listed = await (await at.client.get("/api/redrives")).json()
-        assert [one["state"] for one in listed["redrives"]] == ["stopped", "done"]
-        assert listed["redrives"][0]["onTheirWay"] == 1
+        assert [(one["state"], one["onTheirWay"]) for one in listed["redrives"]] == [("stopped", 1)]
+        await eventually(lambda: len(at.kafka.actions.records) == 2)
+        begun, end = [orjson.loads(record.value) for record in at.kafka.actions.records]
+        assert (begun["id"], begun["action"], begun["reason"], begun["shown"]) == (told["id"], "redrive", "mended", 1)
+        assert begun["after"] == {"failure": "400"}
+        assert (end["id"], end["outcome"], end["after"]["sent"]) == (told["id"], "stopped", 1)
+
+
+async def test_a_redrive_of_nothing_in_particular_is_refused() -> None:
+    async with gateway() as at:
+        died(at.dead, request())
+        nothing: list[Any] = [None, {}, {"orders": []}]
+        for asked in nothing:
+            response = await at.client.post("/api/redrives/preview", json=asked)
+            assert response.status == 400
+            assert "names nothing" in (await response.json())["detail"]
+
+
+async def test_with_nothing_to_send_there_is_no_token() -> None:
+    async with gateway() as at:
+        preview = await (await at.client.post("/api/redrives/preview", json={"failure": "503"})).json()
+        assert (preview["count"], preview["token"], preview["untilMs"]) == (0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +320,7 @@ async def test_the_api_counts_sends_lists_and_stops() -> None:
 )
 async def test_a_name_that_nothing_has_is_no_redrive_of_nothing(asked: dict[str, Any], told: str) -> None:
     async with gateway() as at:
-        response = await at.client.post("/api/redrives", json=asked)
+        response = await at.client.post("/api/redrives/preview", json=asked)
         assert (response.status, response.content_type) == (400, "application/problem+json")
         assert told in (await response.json())["detail"]
         assert (await (await at.client.get("/api/redrives")).json())["redrives"] == []
@@ -278,22 +330,19 @@ async def test_what_died_on_its_way_to_a_deleted_subscription_is_told_as_what_ca
     async with gateway() as at:
         at.kafka.subscriptions.apply(b"sub_gone", Deleted(id="sub_gone", deleted_ms=START_MS).encode())
         died(at.dead, replace(request(), destination="subscription:sub_gone"))
-        started = await at.client.post("/api/redrives", json={"destination": "subscription:sub_gone"})
-        name = (await started.json())["id"]
-
-        async def counted() -> Any:
-            told = await (await at.client.get(f"/api/redrives/{name}")).json()
-            return (told["found"], told["left"]) == (0, 1)
-
-        await eventually(counted)
+        shown = await at.client.post("/api/redrives/preview", json={"destination": "subscription:sub_gone"})
+        preview = await shown.json()
+        assert (preview["count"], preview["left"], preview["token"]) == (0, 1, None)
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("POST", "", {"orders": "A"}, 400),
-        ("POST", "", {"since": "yesterday"}, 400),
-        ("POST", "", {"everything": True}, 400),
+        ("POST", "/preview", {"orders": "A"}, 400),
+        ("POST", "/preview", {"since": "yesterday"}, 400),
+        ("POST", "/preview", {"everything": True}, 400),
+        ("POST", "", {"orders": ["A"]}, 400),
+        ("POST", "", {"token": "x", "reason": "y"}, 400),
         ("GET", "/rdv_none", None, 404),
         ("PUT", "", None, 405),
     ],

@@ -19,6 +19,7 @@ from streams.delivery.outbox import reports
 from streams.delivery.outbox.records import OutboxEntry
 from tests.fakes.gateway import FakeKafka, Gateway, call_sample, gateway
 from tests.support.eventually import eventually
+from tests.support.operators.two_steps import act
 from tests.support.orders_log import PARTITIONS, Logs
 from topics.contract.sample_files import sample
 from topics.contract.touchpoints import BY_NAME
@@ -76,15 +77,22 @@ class World:
             self.logs.answer(request)
         self.logs.run()
 
-    async def post(self, path: str, **body: Any) -> tuple[int, Any]:
-        response = await self.at.client.post(path, json=body, headers=TOKEN)
+    async def preview(self, path: str, **body: Any) -> tuple[int, Any]:
+        place, mark, query = path.partition("?")
+        response = await self.at.client.post(f"{place}/preview{mark}{query}", json=body, headers=TOKEN)
         return response.status, await response.json(content_type=None)
 
-    async def resubmit(self, code: str = CODE, kind: str = "orders", query: str = "", **body: Any) -> tuple[int, Any]:
-        return await self.post(f"/api/{kind}/{code}/resubmit{query}", **body)
+    async def act(self, path: str, *, reason: str = "mapped", **body: Any) -> tuple[int, Any]:
+        response = await act(self.at.client, path, body, reason=reason, headers=TOKEN)
+        return response.status, await response.json(content_type=None)
+
+    async def resubmit(
+        self, code: str = CODE, kind: str = "orders", query: str = "", *, reason: str = "mapped", **body: Any
+    ) -> tuple[int, Any]:
+        return await self.act(f"/api/{kind}/{code}/resubmit{query}", reason=reason, **body)
 
     async def finished(self, document: dict[str, Any]) -> Any:
-        while document["state"] not in ("done", "stopped", "failed"):
+        while document["state"] not in ("done", "stopped", "failed", "refused"):
             await asyncio.sleep(0.01)
             response = await self.at.client.get(f"/api/resubmissions/{document['id']}", headers=TOKEN)
             document = await response.json()
@@ -119,13 +127,13 @@ async def test_an_order_that_increff_refused_is_pushed_on() -> None:
         refused = await refused_order(w)
         assert (await call_sample(w.at, CREATE))[0] == 400, "the marketplace's repeat gets the refusal"
 
-        status, dry = await w.resubmit()
-        assert status == 200
-        (one,) = dry["deliveries"]
-        assert (one["id"], one["touchpoint"], one["refusal"]) == (refused.id, CREATE, WHY)
-        assert (one["outcome"], one["newId"], w.out()) == ("would be sent", None, [])
+        status, shown = await w.preview(f"/api/orders/{CODE}/resubmit")
+        assert (status, shown["count"], shown["left"]) == (200, 1, 0)
+        (one,) = shown["samples"]
+        assert (one["id"], one["touchpoint"], one["what"]) == (refused.id, CREATE, f"{WHY}: would be sent")
+        assert w.out() == []
 
-        status, done = await w.resubmit(dryRun=False, reason="SKU is mapped now")
+        status, done = await w.resubmit(reason="SKU is mapped now")
         (one,) = done["deliveries"]
         (again,) = w.out()
         assert (status, one["outcome"], one["newId"]) == (200, "sent", again.id)
@@ -137,7 +145,7 @@ async def test_an_order_that_increff_refused_is_pushed_on() -> None:
         ]
         assert (TAKES_PLACE_OF, refused.id.encode()) in effect.headers
 
-        status, nervous = await w.resubmit(dryRun=False, reason="once more")
+        status, nervous = await w.resubmit(reason="once more")
         assert (status, nervous["code"], w.out()) == (409, "NOTHING_REFUSED", [])
         assert (await call_sample(w.at, CREATE))[0] == 200, "a repeat meanwhile is a success"
         w.take(again)
@@ -151,7 +159,7 @@ async def test_an_order_that_increff_refused_is_pushed_on() -> None:
 async def test_two_operators_at_once_send_once() -> None:
     async with world() as w:
         await refused_order(w)
-        asked = [w.resubmit(dryRun=False, reason="mapped") for _ in range(4)]
+        asked = [w.resubmit(reason="mapped") for _ in range(4)]
         await asyncio.gather(*asked)
         assert len(w.out()) == 1
 
@@ -160,7 +168,7 @@ async def test_a_return_is_pushed_on_and_asks_its_order_first() -> None:
     async with world() as w:
         assert (await call_sample(w.at, RETURN))[0] == 200
         w.refuse(*w.out())
-        status, done = await w.resubmit(RETURN_CODE, "returns", dryRun=False, reason="mended")
+        status, done = await w.resubmit(RETURN_CODE, "returns", reason="mended")
         (again,) = w.out()
         assert (status, done["deliveries"][0]["outcome"], again.touchpoint) == (200, "sent", RETURN)
         assert done["deliveries"][0]["newId"] == again.id
@@ -172,7 +180,7 @@ async def test_a_return_is_pushed_on_and_asks_its_order_first() -> None:
 async def test_with_wait_the_answer_says_what_the_far_side_said(ends: OutcomeKind | None, state: str) -> None:
     async with world() as w:
         await refused_order(w)
-        asking = asyncio.create_task(w.resubmit(query="?wait=1", dryRun=False, reason="mapped"))
+        asking = asyncio.create_task(w.resubmit(query="?wait=1", reason="mapped"))
         new = await w.next_out()
         if ends is OutcomeKind.DELIVERED:
             w.take(*new)
@@ -187,10 +195,9 @@ async def test_a_letter_that_is_not_kept_is_said() -> None:
     async with world() as w:
         await call_sample(w.at, CREATE)
         w.refuse(*w.out(), letter=False)
-        status, done = await w.resubmit(dryRun=False, reason="mapped")
-        (one,) = done["deliveries"]
-        assert (status, one["outcome"], w.out()) == (200, "not possible", [])
-        assert "its body is not kept" in one["message"]
+        status, shown = await w.resubmit()
+        assert (status, shown["count"], shown["left"], shown["token"], w.out()) == (200, 0, 1, None, [])
+        assert "not possible, its body is not kept" in shown["samples"][0]["what"]
 
 
 async def test_a_refused_relay_is_its_callers() -> None:
@@ -201,22 +208,19 @@ async def test_a_refused_relay_is_its_callers() -> None:
         new = await w.next_out()
         w.refuse(*new, letter=False)
         asking.cancel()
-        _status, done = await w.resubmit(dryRun=False, reason="mapped")
-        assert "asks the far side again with a repeat" in done["deliveries"][0]["message"]
+        _status, shown = await w.resubmit()
+        assert "asks the far side again with a repeat" in shown["samples"][0]["what"]
 
 
 @pytest.mark.parametrize(
     ("path", "body", "status", "says"),
     [
         ("/api/orders/nobody/resubmit", {}, 404, "There is no order nobody"),
-        (f"/api/orders/{CODE}/resubmit", {"dryRun": False}, 400, "reason: is needed"),
-        (f"/api/orders/{CODE}/resubmit", {"dryRun": False, "reason": " "}, 400, "reason: is needed"),
         (f"/api/orders/{CODE}/resubmit", {"touchpoint": "pack-order"}, 409, "its deliveries: 1 refused"),
         (f"/api/orders/{CODE}/resubmit", {"deliveries": ["other"]}, 409, "its deliveries: 1 refused"),
         (f"/api/orders/{CODE}/resubmit", {"because": "x"}, 400, "because"),
         ("/api/resubmissions", {"channel": "nobody"}, 404, "there are: demo"),
         ("/api/resubmissions", {}, 400, "channel"),
-        ("/api/resubmissions", {"channel": "demo", "dryRun": False}, 400, "reason: is needed"),
         ("/api/resubmissions", {"channel": "demo", "touchpoint": "pack-order"}, 400, "is not sent again; name one of"),
     ],
 )
@@ -225,7 +229,7 @@ async def test_what_cannot_be_asked_is_refused_and_says_why(
 ) -> None:
     async with world() as w:
         await refused_order(w)
-        got, problem = await w.post(path, **body)
+        got, problem = await w.preview(path, **body)
         assert got == status
         assert says in problem["title"] + problem["detail"]
 
@@ -238,22 +242,20 @@ async def test_all_refused_orders_of_a_channel_are_sent_again_a_few_at_a_time() 
         codes = [f"O-{n}" for n in range(60)]
         for code in codes:
             await refused_order(w, code)
-        status, document = await w.post("/api/resubmissions", channel="demo")
-        dry = await w.finished(document)
-        assert (status, dry["found"], dry["possible"], w.out()) == (202, 60, 60, [])
-        (group,) = dry["groups"]
-        assert (group["touchpoint"], group["refusal"], group["count"]) == (CREATE, WHY, 60)
-        assert len(set(group["codes"]) & set(codes)) == len(group["codes"]) == 5
-        assert {one["outcome"] for one in dry["examples"]} == {"would be sent"}
+        status, shown = await w.preview("/api/resubmissions", channel="demo")
+        assert (status, shown["count"], w.out()) == (200, 60, [])
+        assert shown["groups"] == [{"name": f"{CREATE}: {WHY}", "count": 60}]
+        assert [one["what"] for one in shown["samples"]] == [f"{WHY}: would be sent"] * 10
 
-        _status, document = await w.post("/api/resubmissions", channel="demo", dryRun=False, reason="mapped")
+        status, document = await w.act("/api/resubmissions", channel="demo")
+        assert status == 202
         sent: list[DeliveryRequest] = []
         while len(sent) < 50:
             sent += w.out()
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         assert (len(sent), w.out()) == (50, []), "the others wait for answers"
-        busy, problem = await w.post("/api/resubmissions", channel="demo")
+        busy, problem = await w.act("/api/resubmissions", channel="demo")
         assert (busy, problem["code"]) == (409, "BUSY")
         w.take(*sent[1:])
         w.refuse(sent[0])
@@ -263,6 +265,9 @@ async def test_all_refused_orders_of_a_channel_are_sent_again_a_few_at_a_time() 
         w.take(*sent[50:])
         done = await w.finished(document)
         assert (done["state"], done["possible"], done["delivered"], done["refusedAgain"]) == ("done", 60, 59, 1)
+        (group,) = done["groups"]
+        assert (group["touchpoint"], group["refusal"], group["count"]) == (CREATE, WHY, 60)
+        assert len(set(group["codes"]) & set(codes)) == len(group["codes"]) == 5
 
 
 async def test_what_is_chosen_is_what_was_named() -> None:
@@ -281,21 +286,21 @@ async def test_what_is_chosen_is_what_was_named() -> None:
             ({"until": "2020-01-01T00:00:00Z"}, 0),
         ]
         for named, count in expected:
-            _status, document = await w.post("/api/resubmissions?wait=10", channel="demo", **named)
-            assert (document["state"], document["found"], document["possible"]) == ("done", count, count), named
+            _status, shown = await w.preview("/api/resubmissions", channel="demo", **named)
+            assert (shown["count"], shown["token"] is None) == (count, not count), named
 
 
 async def test_what_was_sent_since_or_was_skipped_is_left_alone() -> None:
     async with world() as w:
         first, second, third = [await refused_order(w, f"O-{n}") for n in range(3)]
         assert first.id != second.id
-        await w.resubmit("O-0", dryRun=False, reason="mapped")
+        await w.resubmit("O-0", reason="mapped")
         w.out()
         end = reports.concluded(second, Conclusion.SKIPPED, 0, w.logs.now_ms, attempts=1)
         w.at.dead.write(end.value, DELIVERY_CONCLUDED)
-        _status, done = await w.post("/api/resubmissions?wait=10", channel="demo", dryRun=True)
-        assert (done["found"], done["possible"], done["sentBefore"]) == (2, 1, 1)
-        assert third.subject in {one["code"] for one in done["examples"]}
+        _status, shown = await w.preview("/api/resubmissions", channel="demo")
+        said = {one["code"]: one["what"].removeprefix(f"{WHY}: ") for one in shown["samples"]}
+        assert said == {"O-0": "sent before, another delivery has taken its place", third.subject: "would be sent"}
 
 
 async def test_only_the_last_refused_create_of_an_order_is_asked_about() -> None:
@@ -305,15 +310,15 @@ async def test_only_the_last_refused_create_of_an_order_is_asked_about() -> None
         items = [{**item, "quantity": item["quantity"] + 1} for item in body["orderItems"]]
         assert (await call_sample(w.at, CREATE, orderItems=items))[0] == 200
         w.refuse(*w.out())
-        _status, done = await w.post("/api/resubmissions?wait=10", channel="demo")
-        assert (done["found"], done["possible"]) == (1, 1)
+        _status, shown = await w.preview("/api/resubmissions", channel="demo")
+        assert (shown["count"], len(shown["samples"])) == (1, 1)
 
 
 async def test_a_resubmission_that_is_stopped_sends_no_more() -> None:
     async with world() as w:
         for n in range(60):
             await refused_order(w, f"O-{n}")
-        _status, document = await w.post("/api/resubmissions", channel="demo", dryRun=False, reason="mapped")
+        _status, document = await w.act("/api/resubmissions", channel="demo")
         await w.next_out()
         response = await w.at.client.delete(f"/api/resubmissions/{document['id']}", headers=TOKEN)
         assert response.status == 202
@@ -326,18 +331,19 @@ async def test_a_resubmission_that_is_stopped_sends_no_more() -> None:
 async def test_a_redrive_leaves_refused_orders_alone() -> None:
     async with world() as w:
         await refused_order(w)
-        _status, document = await w.post("/api/redrives?wait=10")
-        assert (document["state"], document["found"], document["left"]) == ("done", 0, 0)
+        _status, shown = await w.preview("/api/redrives", channel="demo")
+        assert (shown["count"], shown["left"], shown["token"]) == (0, 0, None)
 
 
 async def test_every_action_is_logged_with_its_actor() -> None:
     async with world() as w:
         await refused_order(w)
-        await w.resubmit(dryRun=False, reason="mapped")
-        await w.post("/api/resubmissions?wait=10", channel="demo")
+        await w.resubmit(reason="mapped")
+        await w.preview("/api/resubmissions", channel="demo")
     lines = [orjson.loads(line) for text in w.at.actions for line in text.splitlines()]
     acted = [(line["actor"], line["action"], line["status"]) for line in lines]
-    assert acted == [("night-shift", "resubmit-order", 200), ("night-shift", "resubmit", 202)]
+    names = ("preview-resubmit-order", "resubmit-order", "preview-resubmit")
+    assert acted == [("night-shift", name, 200) for name in names]
 
 
 @pytest.mark.parametrize("path", [f"/api/orders/{CODE}/resubmit", "/api/resubmissions"])
@@ -345,7 +351,7 @@ async def test_a_request_that_is_answered_400_sends_nothing(path: str) -> None:
     async with world() as w:
         await refused_order(w)
         channel = {} if CODE in path else {"channel": "demo"}
-        status, problem = await w.post(f"{path}?wait=31", dryRun=False, reason="mapped", **channel)
+        status, problem = await w.act(f"{path}?wait=31", **channel)
         assert (status, "wait: must be a whole number from 0 to 30" in problem["detail"]) == (400, True)
         assert w.out() == []
 
@@ -367,6 +373,6 @@ async def test_a_question_without_an_answer_does_not_hide_what_was_sent(fault: s
             return decide(envelope, record)
 
         w.at.kafka.decide = shaken
-        status, body = await w.resubmit(query="?wait=30", dryRun=False, reason="mapped")
+        status, body = await w.resubmit(query="?wait=30", reason="mapped")
         assert (status, [one["outcome"] for one in body["deliveries"]]) == (200, ["sent"])
         assert body["deliveries"][0]["state"] == "delivered"

@@ -13,6 +13,7 @@ import pytest
 from gateway.ports import Unavailable
 from tests.fakes.gateway import NOW_MS, FakeKafka, Gateway, gateway
 from tests.support.eventually import eventually
+from tests.support.operators.two_steps import act
 from topics.records.deliveries import decode_lane_decision
 from topics.records.keys import destination_partition, lane_key, order_key, shard_of, subscription_destination
 from topics.subscriptions.index import backlog_key, health_key
@@ -322,14 +323,15 @@ async def test_what_delivery_tells_of_its_backlog_is_told_over_all_shards() -> N
 async def test_a_decision_about_a_dead_fact_goes_to_the_lane_of_its_order() -> None:
     async with gateway(**SETTINGS) as at:
         made = await add(at, shards=4, when_dead="block")
-        status, told = await ask(at, "POST", f"/{made['id']}/deliveries/msg_1/skip?order=O%2F1")
+        response = await act(at.client, f"/api/subscriptions/{made['id']}/deliveries/msg_1/skip?order=O%2F1")
+        status, told = response.status, await response.json()
         assert (status, told["action"], told["state"]) == (200, "skip", "applied")
         record = at.kafka.records[-1]
         destination, entity = subscription_destination(made["id"]), order_key("demo", "O/1")
         assert (record.topic, record.key) == ("deliveries.requests", lane_key(destination, entity))
         assert record.partition == destination_partition(destination, shard_of(entity, 4), at.settings.partitions)
         assert decode_lane_decision(record.value).request == "msg_1"
-        status, told = await ask(at, "POST", f"/{made['id']}/deliveries/msg_1/skip")
+        status, told = await ask(at, "POST", f"/{made['id']}/deliveries/msg_1/skip/preview")
         assert (status, told["code"]) == (400, "BAD_DATA")
         assert "the query must name one of order, return, manifest" in told["detail"]
 

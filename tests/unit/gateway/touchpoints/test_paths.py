@@ -104,7 +104,10 @@ async def test_stock_is_paused_asked_and_loaded_at_the_location_of_the_path(loca
         at, item = here.gateway, {"channelSkuCode": "A", "quantity": 1}
         at.stock.apply(stock_key("demo", location) + b"|A", orjson.dumps(item))
         path = PathPattern("/api/inventory/{action}/demo/{location}")
-        paused = await client.ask(f"POST {path.fill({'action': 'pause', 'location': location})}")
+        paths = {"action": "pause", "location": location}
+        shown = await client.ask(f"POST {PathPattern('/api/inventory/preview/{action}/demo/{location}').fill(paths)}")
+        body = orjson.dumps({"token": shown.body["token"], "reason": "because of the test"})
+        paused = await client.ask(f"POST {path.fill(paths)}", body)
         assert (paused.status, paused.body["location"]) == (202, location)
         refused = await client.ask(f"GET {path.fill({'action': 'refused', 'location': location})}")
         assert refused.status == 200

@@ -222,7 +222,7 @@ def test_what_an_operator_has_to_do_comes_before_what_goes_on_by_itself() -> Non
     found = story_of(rows)
     assert [wait.cause for wait in found.waits] == ["given-up", "back-off", "budget"]
     assert found.waits[0].sentence.endswith("Its lane went on without it.")
-    assert [act.command for act in found.waits[0].actions] == ["sluice redrive --order O-1 --channel demo --yes"]
+    assert [act.command for act in found.waits[0].actions] == ["sluice redrive --order O-1 --channel demo --reason WHY"]
 
 
 def test_a_pause_that_is_over_is_none() -> None:

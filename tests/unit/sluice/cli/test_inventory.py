@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import sluice.cli.steps.two_steps
 import sluice.cli.stock.commands
 from sluice.cli.main import main
 from sluice.cli.render.stock import render_control
+from tests.unit.sluice.cli.test_redrive import YES, preview
 from topics.api.stock_operations import (
     AskDocument,
     ChannelStockDocument,
@@ -35,6 +37,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
         return told[method, path]
 
     monkeypatch.setattr(sluice.cli.stock.commands, "ask", ask)
+    monkeypatch.setattr(sluice.cli.steps.two_steps, "ask", ask)
     return told
 
 
@@ -147,8 +150,10 @@ def test_what_was_asked_is_said(answers: Answers, arguments: tuple[str, ...], pa
         resync=AskDocument(id="res_1", atMs=AT_MS),
         reconcile=AskDocument(id="rec_1", atMs=AT_MS),
     )
-    answers["POST", f"/api/inventory/{'/'.join(arguments)}"] = told.model_dump()
-    assert run(*arguments) == f"{said}\n"
+    place = "/".join(arguments)
+    answers["POST", f"/api/inventory/preview/{place}"] = preview()
+    answers["POST", f"/api/inventory/{place}"] = told.model_dump()
+    assert run(*arguments, *YES).splitlines()[-1] == said
 
 
 @pytest.mark.parametrize(
@@ -169,8 +174,9 @@ def test_an_effect_that_was_waited_for_and_did_not_come_is_no_success(
     done: bool, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = ControlDocument(channel="demo", location=None, paused=True, resync=None, reconcile=None, done=done)
-    monkeypatch.setattr(sluice.cli.stock.commands, "ask", lambda *_asked, **_more: told.model_dump())
-    assert CliRunner().invoke(main, ["inventory", "pause", "demo", "--wait"]).exit_code == code
+    given = [preview(), told.model_dump()]
+    monkeypatch.setattr(sluice.cli.steps.two_steps, "ask", lambda *_asked, **_more: given.pop(0))
+    assert CliRunner().invoke(main, ["inventory", "pause", "demo", "--wait", *YES]).exit_code == code
 
 
 RESUME = "channel demo is paused: `sluice inventory resume demo`"

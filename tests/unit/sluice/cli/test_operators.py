@@ -9,9 +9,12 @@ from click.testing import CliRunner
 
 import sluice.cli.gateway_client
 import sluice.cli.orders
+import sluice.cli.steps.two_steps
 from sluice.cli.gateway_client import UnknownError
 from sluice.cli.main import main
+from sluice.cli.steps.two_steps import HOW_TO
 from sluice.errors import StartError
+from tests.unit.sluice.cli.test_redrive import preview
 from topics.api.management import LaneDecided
 from topics.api.resubmissions import OrderResubmission, RefusedOfMany, ResubmissionDocument
 
@@ -27,19 +30,19 @@ ONE = {
 LINE = "create-outward-order e1.0: refused at 2025-06-15"
 
 
-def of_order(outcome: str, *, dry: bool = False, **more: Any) -> dict[str, Any]:
-    document = {"code": "O-1", "channel": "demo", "dryRun": dry, "deliveries": [{**ONE, "outcome": outcome, **more}]}
+def of_order(outcome: str, **more: Any) -> dict[str, Any]:
+    document = {"code": "O-1", "channel": "demo", "deliveries": [{**ONE, "outcome": outcome, **more}]}
     return OrderResubmission.model_validate(document).model_dump(mode="json")
 
 
-def of_channel(state: str, *, dry: bool = False, **more: Any) -> dict[str, Any]:
+def of_channel(state: str, **more: Any) -> dict[str, Any]:
     counts = dict.fromkeys(
         ("found", "possible", "sentBefore", "notPossible", "late", "delivered", "refusedAgain", "onTheirWay"), 0
     )
     document = {
         "id": "rsb_1",
         "state": state,
-        "asked": RefusedOfMany(channel="demo", dryRun=dry),
+        "asked": RefusedOfMany(channel="demo"),
         "createdMs": 1,
         "more": False,
         "groups": [{"touchpoint": "create-outward-order", "refusal": "SKU-1 is not mapped", "count": 3}],
@@ -52,9 +55,10 @@ def of_channel(state: str, *, dry: bool = False, **more: Any) -> dict[str, Any]:
 
 
 class Api:
-    """The gateway: an answer for each call, or what it raises; the last one stays."""
+    """The gateway: a preview, then an answer for each call, or what it raises; the last one stays."""
 
-    def __init__(self, *answers: Any) -> None:
+    def __init__(self, *answers: Any, shown: Any = None) -> None:
+        self.shown = shown or preview()
         self.answers = list(answers)
         self.asked: Asked = []
         self.waits: list[int] = []
@@ -62,6 +66,8 @@ class Api:
     def ask(self, _url: str, method: str, path: str, body: Any = None, *, wait_s: int = 0, **_more: Any) -> Any:
         self.asked.append((method, path, body))
         self.waits.append(wait_s)
+        if path.partition("?")[0].endswith("/preview") and not isinstance(self.answers[0], StartError):
+            return self.shown
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BaseException):
             raise answer
@@ -71,29 +77,35 @@ class Api:
 def run(monkeypatch: pytest.MonkeyPatch, api: Api, *arguments: str) -> tuple[int, list[str]]:
     monkeypatch.setattr(sluice.cli.gateway_client, "ask", api.ask)
     monkeypatch.setattr(sluice.cli.orders, "ask", api.ask)
+    monkeypatch.setattr(sluice.cli.steps.two_steps, "ask", api.ask)
     monkeypatch.setattr(sluice.cli.gateway_client, "POLL_S", 0)
     done = CliRunner().invoke(main, arguments)
     assert "Traceback" not in done.output
     return done.exit_code, done.output.splitlines()
 
 
+SENDS = ("--yes", "--reason", "mapped")
+ACT = {"token": "t", "reason": "mapped"}
+
+
 def test_without_yes_it_says_what_would_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    api = Api(of_order("would be sent", dry=True))
+    api = Api(of_order("sent"))
     code, lines = run(monkeypatch, api, "orders", "resubmit", "O-1")
-    assert api.asked == [("POST", "/api/orders/O-1/resubmit", {"dryRun": True})]
-    assert code == 0
-    assert lines[0].startswith(LINE)
-    assert lines[0].endswith(": SKU-1 is not mapped")
-    assert lines[1:] == ["    would be sent", "nothing was sent; --yes --reason TEXT sends"]
+    assert api.asked == [("POST", "/api/orders/O-1/resubmit/preview", {})]
+    assert (code, lines[2], lines[-1]) == (0, "    O-1  pack-order  e1.0  cannot pack", HOW_TO)
 
 
 def test_with_yes_it_sends_and_waits_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api(of_order("sent", newId="r1.0", state="delivered"))
     given = ("--channel", "demo", "--touchpoint", "create-outward-order", "--delivery", "e1.0", "--wait")
-    code, lines = run(monkeypatch, api, "orders", "resubmit", "O-1", *given, "--yes", "--reason", "mapped")
-    body = {"dryRun": False, "reason": "mapped", "touchpoint": "create-outward-order", "deliveries": ["e1.0"]}
-    assert api.asked == [("POST", "/api/orders/O-1/resubmit?channel=demo&wait=30", body)]
-    assert (code, api.waits, lines[1]) == (0, [30], "    sent as r1.0: delivered")
+    code, lines = run(monkeypatch, api, "orders", "resubmit", "O-1", *given, *SENDS)
+    asked = {"touchpoint": "create-outward-order", "deliveries": ["e1.0"]}
+    assert api.asked == [
+        ("POST", "/api/orders/O-1/resubmit/preview?channel=demo", asked),
+        ("POST", "/api/orders/O-1/resubmit?channel=demo&wait=30", ACT),
+    ]
+    assert (code, api.waits, lines[-1]) == (0, [0, 30], "    sent as r1.0: delivered")
+    assert lines[-2].startswith(LINE)
 
 
 @pytest.mark.parametrize(
@@ -111,23 +123,23 @@ def test_with_wait_it_is_a_success_only_where_the_far_side_took_it(
     api = Api(of_order("sent", newId="r1.0", state=state, message=message))
     sends = ("orders", "resubmit", "O-1", "--yes", "--reason", "mapped")
     ended, lines = run(monkeypatch, api, *sends, "--wait")
-    assert (ended, lines[1]) == (code, line)
+    assert (ended, lines[-1]) == (code, line)
     assert run(monkeypatch, api, *sends)[0] == 0, "nobody waited to see"
-    dry = Api(of_order("would be sent", dry=True))
-    assert run(monkeypatch, dry, "orders", "resubmit", "O-1", "--wait")[0] == 0
 
 
 def test_what_is_not_possible_says_why_and_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api(of_order("not possible", message="order O-1 is CANCELLED"))
     code, lines = run(monkeypatch, api, "orders", "resubmit", "O-1", "--yes", "--reason", "mapped")
-    assert (code, lines[1]) == (1, "    not possible: order O-1 is CANCELLED")
+    assert (code, lines[-1]) == (1, "    not possible: order O-1 is CANCELLED")
+    none = Api(of_order("sent"), shown=preview(count=0, token=None))
+    assert run(monkeypatch, none, "orders", "resubmit", "O-1")[0] == 1
 
 
 def test_a_return_is_found_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    api = Api(UnknownError("There is no order R-1"), of_order("would be sent", dry=True))
+    api = Api(UnknownError("There is no order R-1"), of_order("sent"))
     code, _lines = run(monkeypatch, api, "orders", "resubmit", "R-1")
     assert code == 0
-    assert [path for _, path, _ in api.asked] == ["/api/orders/R-1/resubmit", "/api/returns/R-1/resubmit"]
+    assert [path for _, path, _ in api.asked] == [f"/api/{kind}/R-1/resubmit/preview" for kind in ("orders", "returns")]
 
 
 @pytest.mark.parametrize(
@@ -155,38 +167,20 @@ def test_what_makes_no_sense_is_said(arguments: tuple[str, ...], says: str, monk
     assert says in " ".join(lines)
 
 
-def test_a_whole_channel_is_counted_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    api = Api(of_channel("searching", dry=True), of_channel("done", dry=True, possible=2, notPossible=1))
+def test_a_whole_channel_is_shown_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(of_channel("done"))
     given = ("--channel", "demo", "--refusal", "not mapped", "--since", "2026-11-30", "--order", "A", "--order", "B")
     code, lines = run(monkeypatch, api, "orders", "resubmit", *given)
-    body = {
-        "channel": "demo",
-        "dryRun": True,
-        "refusal": "not mapped",
-        "since": "2026-11-30",
-        "orders": ("A", "B"),
-    }
-    assert [(method, path) for method, path, _ in api.asked] == [
-        ("POST", "/api/resubmissions"),
-        ("GET", "/api/resubmissions/rsb_1"),
-    ]
-    assert api.asked[0][2] == body
-    assert (code, lines) == (
-        0,
-        [
-            "       3  create-outward-order  SKU-1 is not mapped",
-            "2 to send, 1 not possible",
-            "    O-1  create-outward-order  not possible: order O-1 is SUBMITTED",
-            "nothing was sent; --yes --reason TEXT sends",
-        ],
-    )
+    body = {"channel": "demo", "refusal": "not mapped", "since": "2026-11-30", "orders": ("A", "B")}
+    assert api.asked == [("POST", "/api/resubmissions/preview", body)]
+    assert (code, lines[-1]) == (0, HOW_TO)
 
 
 def test_a_whole_channel_is_sent_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     done = of_channel("done", possible=3, delivered=2, refusedAgain=1)
     api = Api(of_channel("sending"), of_channel("sending"), done)
-    code, lines = run(monkeypatch, api, "orders", "resubmit", "--channel", "demo", "--yes", "--reason", "mapped")
-    assert (code, lines[1], lines[-1]) == (0, "3 sent", "rsb_1 done: 2 delivered, 1 refused again")
+    code, lines = run(monkeypatch, api, "orders", "resubmit", "--channel", "demo", *SENDS)
+    assert (code, lines[-3], lines[-1]) == (0, "3 sent", "rsb_1 done: 2 delivered, 1 refused again")
 
 
 @pytest.mark.parametrize(
@@ -206,8 +200,6 @@ def test_a_whole_channel_of_which_nothing_came_right_is_no_success(
 ) -> None:
     sends = ("orders", "resubmit", "--channel", "demo", "--yes", "--reason", "mapped")
     assert run(monkeypatch, Api(of_channel("done", **counts)), *sends)[0] == code
-    dry = Api(of_channel("done", dry=True, possible=2, late=1))
-    assert run(monkeypatch, dry, "orders", "resubmit", "--channel", "demo")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -215,14 +207,9 @@ def test_a_whole_channel_of_which_nothing_came_right_is_no_success(
 )
 def test_each_reason_names_some_codes(codes: list[str], line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     group = {"touchpoint": "create-outward-order", "refusal": "no", "count": 3, "codes": codes}
-    api = Api(of_channel("done", dry=True, possible=3, groups=[group], examples=[]))
-    _code, lines = run(monkeypatch, api, "orders", "resubmit", "--channel", "demo")
-    assert lines[:2] == ["       3  create-outward-order  no", line]
-
-
-def test_with_nothing_to_send_nothing_says_how_to_send(monkeypatch: pytest.MonkeyPatch) -> None:
-    api = Api(of_channel("done", dry=True, groups=[], examples=[]))
-    assert run(monkeypatch, api, "orders", "resubmit", "--channel", "demo") == (0, ["0 to send"])
+    api = Api(of_channel("done", possible=3, groups=[group], examples=[]))
+    _code, lines = run(monkeypatch, api, "orders", "resubmit", "--channel", "demo", *SENDS)
+    assert lines[5:7] == ["       3  create-outward-order  no", line]
 
 
 def test_an_interrupt_stops_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,10 +236,13 @@ def test_a_decision_says_what_came_of_it(
 ) -> None:
     decided = LaneDecided(request="e1.0", action=action, eventId="e", state=state, message=message)
     api = Api(decided.model_dump(mode="json"))
-    decision = ("deliveries", action, "O-1", "e1.0", "--reason", "mended")
-    assert run(monkeypatch, api, *decision, "--wait") == (code, [line])
-    assert api.asked == [("POST", f"/api/orders/O-1/deliveries/e1.0/{action}?wait=30", {"reason": "mended"})]
-    assert run(monkeypatch, api, *decision) == (0, [line]), "without --wait only the decision itself may fail"
+    decision = ("deliveries", action, "O-1", "e1.0", *SENDS)
+    ended, lines = run(monkeypatch, api, *decision, "--wait")
+    assert (ended, lines[-1]) == (code, line)
+    path = f"/api/orders/O-1/deliveries/e1.0/{action}"
+    assert api.asked == [("POST", f"{path}/preview", None), ("POST", f"{path}?wait=30", ACT)]
+    ended, lines = run(monkeypatch, api, *decision)
+    assert (ended, lines[-1]) == (0, line), "without --wait only the decision itself may fail"
 
 
 def test_a_refused_decision_is_an_error_in_the_gateways_words(monkeypatch: pytest.MonkeyPatch) -> None:

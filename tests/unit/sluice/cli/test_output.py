@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 import sluice.cli.lists.order
-import sluice.cli.stock.commands
+import sluice.cli.steps.two_steps
 from sluice.cli.main import main
 from sluice.cli.output import moment
+from tests.unit.sluice.cli.test_redrive import YES, preview
 from topics.api.stock_operations import AskDocument, ControlDocument
 
 AT_MS = 1_764_100_000_123
@@ -39,7 +40,11 @@ def _order(url: str, code: str, channel: str | None) -> dict[str, Any]:
     }
 
 
-def _control(*_arguments: Any, **_more: Any) -> Any:
+def _control(_url: str, _method: str, path: str, *_more: Any, **_named: Any) -> Any:
+    return preview() if "/preview/" in path else _controlled()
+
+
+def _controlled() -> Any:
     ask = AskDocument(id="res_1", atMs=AT_MS)
     return json.loads(
         ControlDocument(channel="demo", location=None, paused=False, resync=ask, reconcile=ask).model_dump_json()
@@ -51,7 +56,7 @@ def _control(*_arguments: Any, **_more: Any) -> Any:
     ("command", "utc", "local"),
     [
         (["order", "A"], "received 2025-11-25 19:46:40.123Z", "received 2025-11-26 01:16:40.123+05:30"),
-        (["inventory", "resync", "demo"], "at 2025-11-25 19:46:40Z", "at 2025-11-26 01:16:40+05:30"),
+        (["inventory", "resync", "demo", *YES], "at 2025-11-25 19:46:40Z", "at 2025-11-26 01:16:40+05:30"),
     ],
     ids=["order", "inventory"],
 )
@@ -59,7 +64,7 @@ def test_times_are_in_utc_or_local_on_request(
     command: list[str], utc: str, local: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sluice.cli.lists.order, "fetch", _order)
-    monkeypatch.setattr(sluice.cli.stock.commands, "ask", _control)
+    monkeypatch.setattr(sluice.cli.steps.two_steps, "ask", _control)
     assert utc in CliRunner().invoke(main, command).output
     assert local in CliRunner().invoke(main, [*command, "--local"]).output
     assert utc in CliRunner().invoke(main, command).output

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sluice.cli.main import main
+from tests.unit.sluice.cli.test_redrive import preview
 
 ID = "sub_" + "a" * 16
 ONE: dict[str, Any] = {
@@ -122,11 +123,12 @@ def test_a_change_may_name_the_revision_that_it_is_meant_for() -> None:
 
 def test_a_decision_names_the_delivery_and_whose_it_is() -> None:
     decided = {"request": "msg_1", "action": "skip", "state": "applied", "message": None, "eventId": "e"}
-    given = ("skip", ID, "msg_1", "--return", "R 1", "--channel", "demo", "--reason", "gone")
-    result, asked = run(*given, status=200, body=decided)
-    assert result.output == "skip msg_1: applied\n"
-    path = f"/api/subscriptions/{ID}/deliveries/msg_1/skip?channel=demo&return=R+1"
-    assert asked == [("POST", path, {"reason": "gone"})]
+    given = ("skip", ID, "msg_1", "--return", "R 1", "--channel", "demo", "--yes", "--reason", "gone")
+    result, asked = run(*given, status=200, body={**preview(), **decided})
+    assert result.output.splitlines()[-1] == "skip msg_1: applied"
+    path, query = f"/api/subscriptions/{ID}/deliveries/msg_1/skip", "channel=demo&return=R+1"
+    body = {"token": "t", "reason": "gone"}
+    assert asked == [("POST", f"{path}/preview?{query}", None), ("POST", f"{path}?{query}", body)]
 
 
 def test_removing_says_so() -> None:
