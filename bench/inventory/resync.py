@@ -7,6 +7,7 @@ the resync or a delta was sent last.
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -80,7 +81,10 @@ def described(found: Mapping[str, Any]) -> str:
 def _ask(port: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("POST", f"/api/inventory/resync/{CHANNEL}")
+        connection.request("POST", f"/api/inventory/preview/resync/{CHANNEL}")
+        token = json.loads(connection.getresponse().read())["token"]
+        act = json.dumps({"token": token, "reason": "a benchmark"})
+        connection.request("POST", f"/api/inventory/resync/{CHANNEL}", act)
         answer = connection.getresponse()
         raw = answer.read()
     finally:

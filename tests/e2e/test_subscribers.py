@@ -212,16 +212,16 @@ async def test_what_was_given_up_is_counted_and_sent_again_from_the_command_line
         return orjson.loads(printed)
 
     async def given_up() -> bool:
-        return bool((await redrive())["found"] == 1)
+        return bool((await redrive())["count"] == 1)
 
     await stack.eventually(given_up, "it is given up, and counted")
     receiver.status = 204
     before = len(receiver.got)
-    told = await redrive("--reason", "500", "--order", order, "--yes")
+    told = await redrive("--failure", "500", "--order", order, "--yes", "--reason", "mended")
     assert (told["state"], told["sent"], told["delivered"]) == ("done", 1, 1)
     [(headers, raw)] = receiver.got[before:]
     assert (headers["sluice-redrive"], raw) == (told["id"], receiver.got[0][1])
-    assert (await redrive("--yes"))["found"] == 0
+    assert (await redrive())["count"] == 0
     await manage(stack, "DELETE", path)
 
 
@@ -247,10 +247,9 @@ async def test_what_blocks_an_order_is_shown_as_the_command_that_decides_wants_i
     (first,) = [headers["webhook-id"] for headers, raw in receiver.got if order.encode() in raw]
     receiver.status = 204
     named = its_own()[0].split("   given up ")[0].split()
-    assert await sluice("subscriptions", "skip", made["id"], *named, "--url", stack.admin_url) == (
-        0,
-        f"skip {named[0]}: applied\n",
-    )
+    yes = ("--yes", "--reason", "mended", "--url", stack.admin_url)
+    exit_code, said = await sluice("subscriptions", "skip", made["id"], *named, *yes)
+    assert (exit_code, said.splitlines()[-1]) == (0, f"skip {named[0]}: applied")
 
     async def goes_on() -> bool:
         return len(receiver.of(order)) > 1

@@ -125,10 +125,10 @@ async def test_an_order_whose_sku_was_not_mapped_is_pushed_on(stack: Stack, code
     document = await stack.reaches(order, "REJECTED")
     refused = document["deliveries"][0]["id"]
 
-    status, output = await sluice(stack, "deliveries", "retry", order, refused)
+    status, output = await sluice(stack, "deliveries", "retry", order, refused, "--yes", "--reason", "mapped")
     assert (status, "`sluice orders resubmit" in output) == (2, True), output
     status, output = await sluice(stack, "redrive", "--order", order)
-    assert "0 to send" in output
+    assert "redrive: 0" in output
     status, output = await sluice(stack, "orders", "resubmit", order)
     assert (status, "would be sent" in output, "not mapped" in output) == (0, True, True), output
     assert len(await stack.seen("increff", "create-outward-order", order)) == 1
@@ -148,7 +148,8 @@ async def test_an_order_whose_sku_was_not_mapped_is_pushed_on(stack: Stack, code
     ]
     status, output = await sluice(stack, "orders", "resubmit", order, "--yes", "--reason", "once more")
     assert (status, "has no refused delivery" in output) == (2, True), output
-    status, output = await sluice(stack, "deliveries", "skip", order, document["deliveries"][-1]["id"])
+    skipped = ("deliveries", "skip", order, document["deliveries"][-1]["id"], "--yes", "--reason", "once more")
+    status, output = await sluice(stack, *skipped)
     assert (status, "it was delivered at" in output) == (2, True), output
 
 
@@ -162,7 +163,7 @@ async def test_a_channels_refused_orders_are_pushed_on_together(stack: Stack, co
         await stack.reaches(order, "REJECTED")
     named = [word for order in orders for word in ("--order", order)]
     status, output = await sluice(stack, "orders", "resubmit", "--channel", "demo", *named)
-    assert (status, "5 to send" in output) == (0, True), output
+    assert (status, "resubmit-many: 5" in output) == (0, True), output
     given = ("--yes", "--reason", "mapped")
     status, output = await sluice(stack, "orders", "resubmit", "--channel", "demo", *named, *given)
     assert (status, "5 delivered, 0 refused again" in output) == (0, True), output

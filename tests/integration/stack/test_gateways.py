@@ -7,6 +7,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,18 @@ async def test_each_process_is_probed_and_measured_apart(stack: Stack) -> None:
 
 async def test_a_redrive_is_the_same_at_both(stack: Stack) -> None:
     first, second = (f"{url}/api/redrives" for url in admin_urls(stack))
-    begun = (await stack.call("POST", first, body={"dryRun": True}, params={"wait": "20"})).body
-    assert begun["state"] == "done"
+    shown = (await stack.call("POST", f"{first}/preview", body={"channel": "demo"})).body
+    assert (shown["count"], shown["token"]) == (0, None), "nothing was given up"
     for url in (first, second):
-        assert (await stack.call("GET", f"{url}/{begun['id']}")).body == begun
-        assert (await stack.call("GET", url)).body == {"redrives": [begun]}
+        assert (await stack.call("GET", url)).body == {"redrives": []}
+
+
+async def test_a_preview_at_one_is_acted_on_at_another_and_once(stack: Stack) -> None:
+    first, second = (f"{url}/api/destinations/channel:demo/pause" for url in admin_urls(stack))
+    shown = (await stack.call("POST", f"{first}/preview", body={"untilMs": round(time.time() * 1000) + 2_000})).body
+    body = {"token": shown["token"], "reason": "because of the test"}
+    answers = await asyncio.gather(*(stack.call("POST", url, body=body) for url in (first, second)))
+    assert sorted(answer.status for answer in answers) == [200, 409]
 
 
 def test_a_gateway_that_was_not_asked_to_share_does_not_start(stack: Stack, tmp_path: Path) -> None:
