@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from sluice.dev.torture.log import read
 from sluice.dev.torture.score import Score, score
+from streams.delivery.admission.admission import UNRECORDED_PER_PLACE
 from tests.support.roles import RoleProcess
 from tests.torture.load import SECRET, SECRET_VARIABLE, SUBSCRIPTION, Load
 from tests.torture.receiving import Log, receiving
@@ -61,9 +62,9 @@ class Run:
 
     @property
     def repeats_max(self) -> int:
-        """A killed worker's requests in the air may all have been taken, and as many outcomes may not be durable yet
-        (streams/delivery/admission/admission.py): they are sent once more."""
-        return len(self.kills) * self.load.shards * 2 * self.load.concurrency
+        """A killed worker's requests in the air may all have been taken, and outcomes of UNRECORDED_PER_PLACE times as
+        many may not be durable yet: they are sent once more."""
+        return len(self.kills) * self.load.shards * (1 + UNRECORDED_PER_PLACE) * self.load.concurrency
 
 
 async def torture(run: Run, settings: Settings, directory: Path) -> Score:
