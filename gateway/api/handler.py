@@ -59,7 +59,7 @@ class Management:
             finally:
                 ticket.leave()
             if call.actor and not route.is_read:
-                target = request.path_qs[:TARGET_CHARS]
+                target = _target(route, request)
                 self._responder.log_action(call, answer, name=route.name, method=route.method, target=target)
             return self._responder.respond(call, answer)
 
@@ -71,6 +71,13 @@ class Management:
                 return await act(call, request)
 
         return read
+
+
+def _target(route: Route, request: web.Request) -> str:
+    """Path and query of an action, for the log: of the query what the route knows, because others may be anything."""
+    names = {known.name for known in route.query}
+    query = "&".join(f"{name}={value}" for name, value in request.query.items() if name in names)
+    return f"{request.path}{'?' if query else ''}{query}"[:TARGET_CHARS]
 
 
 def _refusal(route: Route, call: Call, error: Exception) -> Answer:
@@ -100,7 +107,7 @@ def channel_named(channels: Mapping[str, Channel], name: str) -> Channel:
     """Raises Refused."""
     if name not in channels:
         known = ", ".join(sorted(channels))
-        raise Refused(404, "CHANNEL_UNKNOWN", f"There is no channel {name[:64]}", f"there are: {known}")
+        raise Refused(404, "CHANNEL_UNKNOWN", "There is no such channel", f"there are: {known}")
     return channels[name]
 
 

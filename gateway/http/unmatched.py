@@ -22,6 +22,7 @@ _TARGET_CHARS = 200
 _METHOD_CHARS = 20
 """Characters of a method that are quoted and logged: the longest that is registered, UPDATEREDIRECTREF, has 17."""
 _CHANNELS = f"{CHANNELS_BASE}/"
+_LEFT_OUT = "…"
 _ALL = "GET /openapi.json lists all paths"
 _ELSEWHERE = "the gateway takes /api and /metrics on its admin port (SLUICE_ADMIN_PORT), not on this one"
 _READING = ("GET", "HEAD")
@@ -50,6 +51,8 @@ class Unmatched(PatternResource):
         self._address = address
         self._router = router
         self._responder = responder
+        self._parts: set[str] = set()
+        """The parts of all paths that do not vary: made when they are first needed, when all routes are there."""
         self._under = [f"{base}/" for base in bases]
         channel = re.escape(_CHANNELS) + "[^/]+"
         known = [*map(re.escape, (*bases, API_BASE)), channel, ""]
@@ -111,10 +114,22 @@ class Unmatched(PatternResource):
         elif why["fault"]:
             refused = bad_data(why["fault"])
         label = "api-unknown" if operators else "unknown"
-        call = Call(label, time.perf_counter(), address=self._address(request), method=method, target=path)
+        known = self._known_parts(path)
+        call = Call(label, time.perf_counter(), address=self._address(request), method=method, target=known)
         call.code, call.reason = refused.code, why["fault"] or refused.message
         shape = problem if operators else shape_of(why["path"])
         return self._responder.respond(call, shape(refused))
+
+    def _known_parts(self, path: str) -> str:
+        """The path for the log: parts that stand in no pattern are left out, because they may be anything."""
+        if not self._parts:
+            patterns = [each.pattern for each in self._router.resources() if isinstance(each, PatternResource)]
+            words = [word for each in patterns for said in each.words.values() for word in said]
+            self._parts = {
+                part for text in (*self._bases, *(each.text for each in patterns)) for part in text.split("/")
+            }
+            self._parts |= {"*", *words}
+        return "/".join(part if part in self._parts else _LEFT_OUT for part in path.split("/"))
 
     def _known(self, path: str) -> str:
         """Tells the caller of an unknown path where the known ones are."""

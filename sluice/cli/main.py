@@ -17,6 +17,7 @@ import click
 from sluice.cli.configuration import load
 from sluice.cli.deliveries import deliveries
 from sluice.cli.dev_tools import dev_commands
+from sluice.cli.doctor.command import doctor
 from sluice.cli.lists.commands import audit, dead_letters, due, list_deliveries, list_destinations, rejected, status
 from sluice.cli.lists.order import order
 from sluice.cli.lists.orders import list_orders
@@ -60,6 +61,7 @@ for command in (
     subscriptions,
     redrive,
     skip,
+    doctor,
     *dev_commands(),
 ):
     main.add_command(command)

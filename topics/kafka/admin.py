@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -66,39 +67,78 @@ async def _refuse_other_partitions(
         )
 
 
+class DifferenceKind(StrEnum):
+    """A kind of difference between a cluster and the catalogue."""
+
+    MISSING = "missing"
+    PARTITIONS = "partitions"
+    REPLICAS = "replicas"
+    IN_SYNC = "in sync"
+    CONFIGURATION = "configuration"
+
+
+class Difference(NamedTuple):
+    """One of them. `do`: how it is mended; empty where the caller knows it."""
+
+    topic: str
+    kind: DifferenceKind
+    what: str
+    do: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.what}{'; ' if self.do else ''}{self.do}"
+
+
 async def check(settings: Settings, channels: Channels | None = None) -> list[str]:
     """Compares the cluster with the topics that should exist. Returns a sentence for each difference."""
+    return [str(one) for one in await differences(settings, channels) if one.kind is not DifferenceKind.IN_SYNC]
+
+
+async def differences(settings: Settings, channels: Channels | None = None) -> list[Difference]:
+    """How the cluster differs from the topics that should exist, and which of their replicas lag behind."""
     topics = topics_of(channels)
     async with _admin(settings) as admin:
         names = [topic.full_name(settings.topic_prefix) for topic in topics]
         there = set(await admin.list_topics())
         existing = [name for name in names if name in there]
-        described = {found["topic"]: found for found in await admin.describe_topics(existing)} if existing else {}
+        described = {each["topic"]: each for each in await admin.describe_topics(existing)} if existing else {}
         configured = await _configs(admin, existing)
-    differences: list[str] = []
+    found: list[Difference] = []
     for topic in topics:
         name = topic.full_name(settings.topic_prefix)
         if name not in described:
-            differences.append(f"{name}: does not exist")
+            found.append(Difference(name, DifferenceKind.MISSING, "does not exist"))
         else:
-            differences += _compare(topic, settings, described[name], configured.get(name, {}))
-    return differences
+            found += _compare(topic, settings, described[name], configured.get(name, {}))
+    return found
 
 
-def _compare(topic: Topic, settings: Settings, found: Any, configured: Mapping[str, str]) -> Iterator[str]:
+def _compare(topic: Topic, settings: Settings, found: Any, configured: Mapping[str, str]) -> Iterator[Difference]:
     name = topic.full_name(settings.topic_prefix)
     partitions = topic.partitions or settings.partitions
     if len(found["partitions"]) != partitions:
-        yield f"{name}: {len(found['partitions'])} partitions, expected {partitions}"
+        yield Difference(
+            name, DifferenceKind.PARTITIONS, f"{len(found['partitions'])} partitions, expected {partitions}"
+        )
     replicas = min((len(partition["replicas"]) for partition in found["partitions"]), default=0)
     if replicas < settings.replication_factor:
-        yield f"{name}: {replicas} replicas, expected at least {settings.replication_factor}"
+        what = f"{replicas} replicas, expected at least {settings.replication_factor}"
+        yield Difference(name, DifferenceKind.REPLICAS, what, "add replicas with kafka-reassign-partitions.sh")
+    in_sync = min((len(partition["isr"]) for partition in found["partitions"]), default=0)
+    if in_sync < min(replicas, settings.min_insync_replicas):
+        what = f"{in_sync} replicas are in sync, and a write needs {settings.min_insync_replicas}"
+        yield Difference(
+            name, DifferenceKind.IN_SYNC, what, "start the brokers that are down, or look why they lag behind"
+        )
     for key, value in _config(topic, settings).items():
         if _normal(configured.get(key)) != _normal(value):
             # A topic of an older Sluice is changed by an operator: Sluice does not risk its records.
-            yield (
-                f"{name}: {key} is {configured.get(key)}, expected {value}; set it with kafka-configs.sh --alter"
-                f" --entity-type topics --entity-name {name} --add-config {key}={_quoted(value)}"
+            do = (
+                f"set it with kafka-configs.sh --alter --entity-type topics --entity-name {name}"
+                f" --add-config {key}={_quoted(value)}"
+            )
+            yield Difference(
+                name, DifferenceKind.CONFIGURATION, f"{key} is {configured.get(key)}, expected {value}", do
             )
 
 

@@ -54,7 +54,8 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "spans": "spans that were dropped meanwhile",
         "status": "HTTP status of the answer",
         "subject": "code of the order, return or manifest, or the location of stock",
-        "target": "path of a request that no route takes, or of an action",
+        "target": "path of a request that no route takes, without the parts that stand in no known path; or that "
+        "of an action, with what its route knows of the query",
         "took_ms": "time from the request to its answer, in milliseconds",
         "touchpoint": "the call of the contract, or of `/api`",
         "trace_id": "trace of the caller (W3C `traceparent`), if there is one",

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 Format = Literal["auto", "json", "console"]
 EVENT_CHARS = 12
 """Width of the event in a line for people."""
+DATABASES = ("aiosqlite", "asyncpg", "sqlalchemy")
 TEXT_CHARS = 2_000
 """Characters of a text in a line: a page of a terminal."""
 
@@ -39,7 +40,9 @@ def configure(role: str, instance: str, level: str, form: Format = "auto") -> No
     sys.excepthook = _end_of_process
     threading.excepthook = _end_of_thread
     # The client logs each step of joining a group; the runtime itself logs the steps that matter.
-    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, LEVELS[level]))
+    # Clients of databases log statements with their values, and so names and addresses.
+    for library in ("aiokafka", *DATABASES):
+        logging.getLogger(library).setLevel(max(logging.WARNING, LEVELS[level]))
 
 
 def for_people() -> Callable[[dict[str, Any]], bytes]:

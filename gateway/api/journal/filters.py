@@ -35,7 +35,7 @@ def list_filters(
     if "destination" in found:
         check_destination(found["destination"], channels)
     if "touchpoint" in found and found["touchpoint"] not in KINDS:
-        raise bad_data(f"touchpoint: there is no {found['touchpoint']}{_like(found['touchpoint'], KINDS)}")
+        raise bad_data(f"touchpoint: there is no such call{_like(found['touchpoint'], KINDS)}")
     for name in ("since", "until"):
         if name in found:
             found[f"{name}_ms"] = _epoch_ms(name, found.pop(name))
@@ -53,7 +53,9 @@ def check_destination(name: str, channels: Mapping[str, Channel]) -> None:
     known = [INCREFF, *map(channel_destination, channels)]
     if name not in known and subscription_of(name) is None:
         listed = ", ".join(known[:NAMED_MAX])
-        raise bad_data(f"destination: there is no {name}{_like(name, known)}; name one of {listed}, subscription:ID")
+        raise bad_data(
+            f"destination: there is no such destination{_like(name, known)}; name one of {listed}, subscription:ID"
+        )
 
 
 def _like(name: str, known: Collection[str]) -> str:

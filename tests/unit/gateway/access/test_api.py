@@ -82,7 +82,7 @@ async def test_an_action_says_who_did_what_to_what_from_where() -> None:
         "address": "127.0.0.1",
         "action": "control-stock-of-location",
         "method": "POST",
-        "target": "/api/inventory/pause/demo/nowhere?x=1",
+        "target": "/api/inventory/pause/demo/nowhere",
         "channel": "demo",
         "subject": "nowhere",
         "status": 404,

@@ -149,7 +149,7 @@ async def test_a_reconciliation_that_goes_on_is_the_one_that_is_meant_and_its_re
 @pytest.mark.parametrize(
     ("path", "code", "said"),
     [
-        ("pause/shop", "CHANNEL_UNKNOWN", "There is no channel shop: there are: demo"),
+        ("pause/shop", "CHANNEL_UNKNOWN", "There is no such channel: there are: demo"),
         (
             "resync/demo/L3",
             "LOCATION_UNKNOWN",

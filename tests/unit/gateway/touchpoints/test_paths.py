@@ -192,14 +192,14 @@ ALL = "GET /openapi.json lists all paths"
     ("line", "member", "said", "logged"),
     [
         ("POST /orders/outward", "description", MARKETPLACES, "/orders/outward"),
-        ("PUT /orders/A/cancel?token=s3cret", "description", MARKETPLACES, "/orders/A/cancel"),
+        ("PUT /orders/A/cancel?token=s3cret", "description", MARKETPLACES, "/orders/…/cancel"),
         ("GET /", "description", MARKETPLACES, "/"),
-        ("GET /assure-magic2/nothing", "description", ALL, "/assure-magic2/nothing"),
-        ("PUT /channels/demo/nothing", "errorMessage", ALL, "/channels/demo/nothing"),
-        ("GET /api/nothing", "detail", ALL, "/api/nothing"),
-        ("GET /x%0A%22y", "description", MARKETPLACES, '/x\n"y'),
+        ("GET /assure-magic2/nothing", "description", ALL, "/assure-magic2/…"),
+        ("PUT /channels/demo/nothing", "errorMessage", ALL, "/channels/…/…"),
+        ("GET /api/nothing", "detail", ALL, "/api/…"),
+        ("GET /x%0A%22y", "description", MARKETPLACES, "/…"),
         ("GET /assure-magic2/orders/outward", "description", "", "/assure-magic2/orders/outward"),
-        ("GET /" + "a" * 1_000, "description", MARKETPLACES, "/" + "a" * 199),
+        ("GET /" + "a" * 1_000, "description", MARKETPLACES, "/…"),
     ],
 )
 async def test_a_refused_path_leaves_a_trace_and_the_caller_learns_where_paths_are(
