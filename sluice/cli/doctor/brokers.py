@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from sluice.cli.doctor.findings import Finding, ok, problem
+from sluice.cli.doctor.findings import Observation, ok, problem
 from sluice.cli.doctor.wire import Heard, Speaks, heard_at
 
 Address = tuple[str, int]
@@ -24,21 +24,21 @@ def addresses(text: str) -> list[Address]:
     return found
 
 
-async def look(kafka: str, *, expects_tls: bool = False) -> list[Finding]:
+async def look(kafka: str, *, expects_tls: bool = False) -> list[Observation]:
     """The bootstrap servers."""
     given = addresses(kafka)
     heard = await asyncio.gather(*(asyncio.to_thread(heard_at, host, port) for host, port in given))
-    found: list[Finding] = []
+    found: list[Observation] = []
     for (host, port), what in zip(given, heard, strict=True):
         found += told(f"{host}:{port}", what, expects_tls=expects_tls)
     return found
 
 
-async def look_at_advertised(kafka: str, advertised: Iterable[Address]) -> list[Finding]:
+async def look_at_advertised(kafka: str, advertised: Iterable[Address]) -> list[Observation]:
     """The addresses by which Kafka names its brokers, where they are not those of the settings."""
     others = sorted(set(advertised) - set(addresses(kafka)))
     heard = await asyncio.gather(*(asyncio.to_thread(heard_at, host, port) for host, port in others))
-    found: list[Finding] = []
+    found: list[Observation] = []
     for (host, port), what in zip(others, heard, strict=True):
         about = f"{host}:{port}"
         if what.speaks in (Speaks.NO_HOST, Speaks.NOTHING):
@@ -49,7 +49,7 @@ async def look_at_advertised(kafka: str, advertised: Iterable[Address]) -> list[
     return found
 
 
-def told(about: str, heard: Heard, *, expects_tls: bool) -> list[Finding]:
+def told(about: str, heard: Heard, *, expects_tls: bool) -> list[Observation]:
     """The findings of what was heard at a broker's port."""
     if heard.speaks is Speaks.NO_HOST:
         return [problem("broker", about, f"The host is not known: {heard.detail}", "Correct SLUICE_KAFKA, or the DNS")]

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from sluice.cli.doctor.brokers import Address, look_at_advertised
-from sluice.cli.doctor.findings import Finding, ok, problem, unknown, warning
+from sluice.cli.doctor.findings import Observation, ok, problem, unknown, warning
 from topics.configuration.channels import Channels
 from topics.configuration.settings import Settings
 from topics.kafka import admin, clients
@@ -44,7 +44,7 @@ DEPENDENT: Final = ("topics", "replication", "workers", "instances", "clock")
 
 async def look(
     settings: Settings, channels: Channels | None, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-) -> list[Finding]:
+) -> list[Observation]:
     try:
         async with asyncio.timeout(ASK_S):
             brokers = await _brokers(settings)
@@ -77,7 +77,7 @@ async def _brokers(settings: Settings) -> list[Address]:
         await client.close()
 
 
-def topics_told(settings: Settings, differences: Sequence[Difference]) -> list[Finding]:
+def topics_told(settings: Settings, differences: Sequence[Difference]) -> list[Observation]:
     """Topics that are missing, or are not as the catalogue says."""
     advice = {
         DifferenceKind.MISSING: "Make it with `sluice topics create`",
@@ -91,7 +91,7 @@ def topics_told(settings: Settings, differences: Sequence[Difference]) -> list[F
     return found or [ok("topics", settings.topic_prefix, "All topics are as the catalogue says")]
 
 
-def replicas_told(settings: Settings, differences: Sequence[Difference], brokers: int) -> list[Finding]:
+def replicas_told(settings: Settings, differences: Sequence[Difference], brokers: int) -> list[Observation]:
     """Whether what is acknowledged is on as many brokers as it should be."""
     about = settings.topic_prefix
     found = [
@@ -116,7 +116,7 @@ def replicas_told(settings: Settings, differences: Sequence[Difference], brokers
     return found or [ok("replication", about, f"{settings.replication_factor} replicas, enough of them in sync")]
 
 
-def workers_told(settings: Settings, state: GroupState) -> list[Finding]:
+def workers_told(settings: Settings, state: GroupState) -> list[Observation]:
     """The workers of a role, by its group."""
     role, partitions = state.role, settings.partitions
     if not state.members:
@@ -137,7 +137,7 @@ def workers_told(settings: Settings, state: GroupState) -> list[Finding]:
     return found if twice else [*found, ok("instances", role, ", ".join(sorted(names)))]
 
 
-async def _clocks(settings: Settings, now_ms: Callable[[], int]) -> list[Finding]:
+async def _clocks(settings: Settings, now_ms: Callable[[], int]) -> list[Observation]:
     """Newest records that come from the future."""
     newest = await _newest(settings)
     found = []

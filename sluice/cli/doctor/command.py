@@ -17,7 +17,7 @@ from sluice.cli.options import FILE
 from sluice.demo_channels import ADMIN_URL
 
 if TYPE_CHECKING:
-    from sluice.cli.doctor.findings import Report
+    from sluice.cli.doctor.findings import Examination
 
 SIGNS = {"ok": "ok", "unknown": "?", "warning": "!", "problem": "!!"}
 
@@ -57,7 +57,7 @@ def doctor(
     sys.exit(0 if report.healthy else 1)
 
 
-def _shown(report: Report, *, show_all: bool) -> str:
+def _shown(report: Examination, *, show_all: bool) -> str:
     lines = []
     for one in report.findings:
         if one.level == "ok" and not show_all:

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sluice.cli.doctor import brokers, cluster, gateway, machine
-from sluice.cli.doctor.findings import Finding, Level, Report, report_of, unknown
+from sluice.cli.doctor.findings import Examination, Level, Observation, report_of, unknown
 
 
-async def examine(overrides: dict[str, Any], default_channels: dict[str, Any], url: str, *, tls: bool) -> Report:
+async def examine(overrides: dict[str, Any], default_channels: dict[str, Any], url: str, *, tls: bool) -> Examination:
     """`overrides`: options of the command, which count more than the environment. `url`: of the gateway's admin port.
     `tls`: the brokers' ports are to speak TLS."""
     settings, channels, found = machine.configured(overrides, default_channels)
     looks = [asyncio.to_thread(gateway.look, url)]
-    later: list[Finding] = []
+    later: list[Observation] = []
     if channels is not None:
         looks.append(machine.look_at_destinations(channels))
     if settings is not None:

@@ -38,7 +38,7 @@ class Level(StrEnum):
     PROBLEM = "problem"
 
 
-class Finding(BaseModel):
+class Observation(BaseModel):
     """One thing that was looked at."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,33 +49,33 @@ class Finding(BaseModel):
     do: str = Field(description="What to do about it; empty where there is nothing to do")
 
 
-class Report(BaseModel):
+class Examination(BaseModel):
     """Everything that was looked at, in the order of the checks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     healthy: bool = Field(description="No finding is a problem")
     at: str = Field(description="When, in UTC")
-    findings: list[Finding]
+    findings: list[Observation]
 
 
-def ok(check: str, about: str, what: str) -> Finding:
-    return Finding(check=check, level=Level.OK, about=about, what=what, do="")
+def ok(check: str, about: str, what: str) -> Observation:
+    return Observation(check=check, level=Level.OK, about=about, what=what, do="")
 
 
-def unknown(check: str, about: str, what: str) -> Finding:
-    return Finding(check=check, level=Level.UNKNOWN, about=about, what=what, do="Mend what is found above first")
+def unknown(check: str, about: str, what: str) -> Observation:
+    return Observation(check=check, level=Level.UNKNOWN, about=about, what=what, do="Mend what is found above first")
 
 
-def warning(check: str, about: str, what: str, do: str) -> Finding:
-    return Finding(check=check, level=Level.WARNING, about=about, what=what, do=do)
+def warning(check: str, about: str, what: str, do: str) -> Observation:
+    return Observation(check=check, level=Level.WARNING, about=about, what=what, do=do)
 
 
-def problem(check: str, about: str, what: str, do: str) -> Finding:
-    return Finding(check=check, level=Level.PROBLEM, about=about, what=what, do=do)
+def problem(check: str, about: str, what: str, do: str) -> Observation:
+    return Observation(check=check, level=Level.PROBLEM, about=about, what=what, do=do)
 
 
-def report_of(found: Iterable[Finding], at: str) -> Report:
+def report_of(found: Iterable[Observation], at: str) -> Examination:
     """The findings in the order of the checks."""
     places = {name: place for place, name in enumerate(CHECKS)}
     findings = sorted(found, key=lambda one: places[one.check])
-    return Report(healthy=all(one.level is not Level.PROBLEM for one in findings), at=at, findings=findings)
+    return Examination(healthy=all(one.level is not Level.PROBLEM for one in findings), at=at, findings=findings)

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any, Final
 
-from sluice.cli.doctor.findings import Finding, ok, problem, unknown, warning
+from sluice.cli.doctor.findings import Observation, ok, problem, unknown, warning
 from sluice.cli.gateway_client import ask
 from sluice.errors import StartError
 
@@ -20,7 +20,7 @@ APART_S: Final = 5.0
 """Clocks that are so far apart are wrong; `Date` has whole seconds, and the answer takes a moment."""
 
 
-def look(url: str, now_s: Callable[[], float] = time.time) -> list[Finding]:
+def look(url: str, now_s: Callable[[], float] = time.time) -> list[Observation]:
     """Blocks while the gateway answers."""
     found = clock_told(url, now_s)
     try:
@@ -31,7 +31,7 @@ def look(url: str, now_s: Callable[[], float] = time.time) -> list[Finding]:
     return [*found, gateway_told(url, document), journal_told(document)]
 
 
-def clock_told(url: str, now_s: Callable[[], float]) -> list[Finding]:
+def clock_told(url: str, now_s: Callable[[], float]) -> list[Observation]:
     """The clock of the gateway's machine, by the `Date` of its answer."""
     if not url.startswith(("http://", "https://")):
         return []
@@ -52,14 +52,14 @@ def clock_told(url: str, now_s: Callable[[], float]) -> list[Finding]:
     return [problem("clock", "gateway", what, "Let NTP (chrony, systemd-timesyncd) set the clocks of both machines")]
 
 
-def gateway_told(url: str, document: dict[str, Any]) -> Finding:
+def gateway_told(url: str, document: dict[str, Any]) -> Observation:
     why = document["gatewayUnready"]
     if why is None:
         return ok("gateway", url, "It takes calls")
     return problem("gateway", url, f"It takes no calls: {why}", "Look at the finding about the broker, and at its log")
 
 
-def journal_told(document: dict[str, Any]) -> Finding:
+def journal_told(document: dict[str, Any]) -> Observation:
     """Whether the journal can be read, and how far it is behind."""
     journal, age_ms, lag = document["journal"], document["journal"]["ageMs"], document["journal"]["lagRecords"]
     if not journal["isReachable"]:

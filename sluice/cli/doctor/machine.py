@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from sluice.cli.doctor.findings import Finding, ok, problem, warning
+from sluice.cli.doctor.findings import Observation, ok, problem, warning
 from topics.configuration.api_tokens import load_api_tokens
 from topics.configuration.channels import Channels
 from topics.configuration.channels_file import load_channels
@@ -32,9 +32,9 @@ Usage = Callable[[Path], Any]
 
 def configured(
     overrides: dict[str, Any], default: dict[str, Any]
-) -> tuple[Settings | None, Channels | None, list[Finding]]:
+) -> tuple[Settings | None, Channels | None, list[Observation]]:
     """Settings and channels as roles on this machine would have them, and what is wrong with them."""
-    found: list[Finding] = []
+    found: list[Observation] = []
     settings: Settings | None = None
     channels: Channels | None = None
     try:
@@ -56,7 +56,7 @@ def configured(
     return settings, channels, found
 
 
-def faults_told(error: ConfigurationError) -> Iterator[Finding]:
+def faults_told(error: ConfigurationError) -> Iterator[Observation]:
     """A finding for each fault; the faults name file, key and what is expected."""
     for line in str(error).splitlines():
         about, _, what = line.partition(": ")
@@ -69,7 +69,7 @@ def faults_told(error: ConfigurationError) -> Iterator[Finding]:
             )
 
 
-def tokens_told(settings: Settings) -> Iterator[Finding]:
+def tokens_told(settings: Settings) -> Iterator[Observation]:
     """Whether operators can call /api."""
     try:
         tokens = load_api_tokens(settings)
@@ -87,7 +87,7 @@ def tokens_told(settings: Settings) -> Iterator[Finding]:
         yield warning("credential", "SLUICE_SECRET_KEY", what, do)
 
 
-def look_at_disk(settings: Settings, usage: Usage = shutil.disk_usage) -> list[Finding]:
+def look_at_disk(settings: Settings, usage: Usage = shutil.disk_usage) -> list[Observation]:
     """Room for local state. The journal's file lies there, too, unless its URL says otherwise."""
     directory = settings.state_dir.absolute()
     there = next(one for one in (directory, *directory.parents) if one.exists())
@@ -109,7 +109,7 @@ def look_at_disk(settings: Settings, usage: Usage = shutil.disk_usage) -> list[F
     return [warning("disk", str(directory), said, do) if share < FREE_SHARE_LOW else ok("disk", str(directory), said)]
 
 
-async def look_at_destinations(channels: Channels) -> list[Finding]:
+async def look_at_destinations(channels: Channels) -> list[Observation]:
     """Each host of a far side once. Nothing is sent: a connection is opened and closed."""
     urls = {"increff": channels.increff.url}
     urls |= {f"channel:{name}": one.marketplace.url for name, one in channels.channels.items() if one.marketplace.url}
@@ -121,7 +121,7 @@ async def look_at_destinations(channels: Channels) -> list[Finding]:
     return list(await asyncio.gather(*(_reached(host, port, names) for (host, port), names in by_host.items())))
 
 
-async def _reached(host: str, port: int, names: list[str]) -> Finding:
+async def _reached(host: str, port: int, names: list[str]) -> Observation:
     about = f"{', '.join(sorted(names))} at {host}:{port}"
     try:
         async with asyncio.timeout(CONNECT_S):

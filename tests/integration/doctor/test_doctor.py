@@ -17,7 +17,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from sluice.cli.doctor import cluster
-from sluice.cli.doctor.findings import Finding, Level, Report
+from sluice.cli.doctor.findings import Examination, Level, Observation
 from sluice.dev.local.ports import free_ports
 from tests.support.eventually import eventually
 from tests.support.kafka import Kafka
@@ -35,7 +35,7 @@ def settings(kafka: Kafka, prefix: str, tmp_path: Path) -> Settings:
     return load_settings(kafka=kafka.bootstrap, topic_prefix=prefix, partitions=PARTITIONS, state_dir=tmp_path)
 
 
-async def found(settings: Settings, check: str, **more: Any) -> list[Finding]:
+async def found(settings: Settings, check: str, **more: Any) -> list[Observation]:
     return [one for one in await cluster.look(settings, None, **more) if one.check == check]
 
 
@@ -153,7 +153,7 @@ async def test_the_command_prints_its_document_and_says_by_its_exit_code_that_so
     assert (status, document["healthy"]) == (1, False)
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.validate(document, schema)
-    assert schema == {"$schema": schema["$schema"], **Report.model_json_schema()}
+    assert schema == {"$schema": schema["$schema"], **Examination.model_json_schema()}
     levels = {(one["check"], one["level"]) for one in document["findings"]}
     assert levels >= {("broker", "ok"), ("protocol", "ok"), ("topics", "problem"), ("gateway", "problem")}
     status, text = run(f"--kafka={settings.kafka}", f"--topic-prefix={settings.topic_prefix}")

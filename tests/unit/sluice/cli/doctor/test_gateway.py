@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sluice.cli.doctor.findings import Finding, Level
+from sluice.cli.doctor.findings import Level, Observation
 from sluice.cli.doctor.gateway import JOURNAL_AGE_MS, look
 from sluice.dev.local.ports import free_ports
 from topics.api.journal.status import StatusDocument
@@ -59,7 +59,7 @@ def gateway(ahead_s: float = 0.0, **changes: Any) -> Iterator[str]:
         thread.join(5)
 
 
-def found(ahead_s: float = 0.0, **changes: Any) -> dict[str, Finding]:
+def found(ahead_s: float = 0.0, **changes: Any) -> dict[str, Observation]:
     with gateway(ahead_s, **changes) as url:
         return {one.check: one for one in look(url)}
 
