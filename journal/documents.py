@@ -102,8 +102,8 @@ How long a far side asked for quiet is known of the last time alone; before, the
 as quiet. What a request waited for its turn between two attempts counts as back-off. That a destination is down is
 seen in its attempts: since its last answer, those of five orders failed within a minute, which opens the breaker.
 When it was down before is not kept, so that time counts as back-off. The place in the queue is that of now: requests
-of a higher class may come, and one in four goes by age; of a destination with more than 100,000 requests the oldest
-100,000 are counted."""
+of a higher class may come, and one in four goes by age; of a destination with more than 20,000 requests the oldest
+20,000 are counted."""
 
 
 def story_page() -> str:

@@ -26,7 +26,7 @@ DOWN_LANES_MIN: Final = 5
 with fewer it is their own trouble."""
 DOWN_WITHIN_MS: Final = 60_000
 """Time in which they must have failed, as the breaker has it."""
-AHEAD_MAX: Final = 100_000
+AHEAD_MAX: Final = 20_000
 """Requests of a destination, the oldest, that are looked at for the place of one: it takes some hundredths of a
 second."""
 PAUSES_MAX: Final = 50

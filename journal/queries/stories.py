@@ -87,8 +87,11 @@ def order_of(row: Mapping[Any, Any]) -> OrderRow:
     return row_of(OrderRow, {**row, "units": row["units"] or 0, "units_open": row["units_open"] or 0})
 
 
-async def rows_of(connection: AsyncConnection, lives: Mapping[str, Life], around: Surroundings) -> dict[str, Rows]:
-    """The rows of these orders, by their keys."""
+async def rows_of(
+    connection: AsyncConnection, lives: Mapping[str, Life], around: Surroundings, *, with_turns: bool = True
+) -> dict[str, Rows]:
+    """The rows of these orders, by their keys. `with_turns`: with their places in queues, which cost a walk along the
+    queue for each: too much for a list."""
     read = _Reading(connection, lives)
     facts = await read.rows(FACTS, FactRow)
     requests = await read.rows(REQUESTS, RequestRow)
@@ -103,7 +106,7 @@ async def rows_of(connection: AsyncConnection, lives: Mapping[str, Life], around
     pauses = await pauses_of(connection, destinations | sent_to, around.now_ms)
     quiets = await quiets_of(connection, destinations, around.now_ms)
     downs = await downs_of(connection, destinations)
-    turns = await turns_of(connection, everything, around.rates, around.now_ms)
+    turns = await turns_of(connection, everything, around.rates, around.now_ms) if with_turns else []
     return {
         key: Rows(
             order=life.order,

@@ -149,17 +149,19 @@ def _first(rows: Rows, row: WaitingRow, now_ms: int) -> Wait:
         since_ms = row.last_ms if row.last_ms is not None else row.queued_ms
         return _made(row, BACK_OFF.name, sentence, since_ms, row.next_ms, _attempt(rows, row), (actions.WAIT, look))
     turn = next((one for one in rows.turns if one.request_id == row.request_id), None)
-    ahead = turn.ahead if turn is not None else 0
-    turn_ms = now_ms + int(ahead / turn.per_s * 1_000) if turn is not None and turn.per_s > 0 else None
-    is_more = turn is not None and turn.is_more
-    near = "not before" if is_more else "some time near"
-    when = f", {near} {moment(turn_ms)}" if turn_ms is not None else ""
-    count = f"more than {plural(ahead, 'request')}" if is_more else plural(ahead, "request")
-    sentence = f"{call} waits for its turn at {far}: {count} before it{when}."
+    act = (actions.WAIT, look)
     since_ms = max(row.queued_ms, row.next_ms)
-    return _made(
-        row, BUDGET.name, sentence, since_ms, turn_ms, _outbox(row, "the request"), (actions.WAIT, look), ahead + 1
-    )
+    proof = _outbox(row, "the request")
+    if turn is None:
+        sentence = f"{call} waits for its turn at {far}."
+        return _made(row, BUDGET.name, sentence, since_ms, None, proof, act)
+    ahead = turn.ahead
+    turn_ms = now_ms + int(ahead / turn.per_s * 1_000) if turn.per_s > 0 else None
+    near = "not before" if turn.is_more else "some time near"
+    when = f", {near} {moment(turn_ms)}" if turn_ms is not None else ""
+    count = f"more than {plural(ahead, 'request')}" if turn.is_more else plural(ahead, "request")
+    sentence = f"{call} waits for its turn at {far}: {count} before it{when}."
+    return _made(row, BUDGET.name, sentence, since_ms, turn_ms, proof, act, ahead + 1)
 
 
 def _made(

@@ -183,7 +183,7 @@ class OrderLists:
         if not keys:
             return {}
         lives = await lives_of(self._connection, list(dict.fromkeys(keys)), self._around)
-        rows = await rows_of(self._connection, lives, self._around)
+        rows = await rows_of(self._connection, lives, self._around, with_turns=False)
         return {key: (one.order, story(one, self._around.now_ms).waits) for key, one in rows.items()}
 
     async def _with_cause(self, filters: OrderFilters, cause: str, cursor: str | None, limit: int) -> OrderPage:

@@ -182,7 +182,7 @@ CASES: tuple[Case, ...] = (
         "budget",
         "O-budget",
         [*order("O-budget", "RECEIVED"), *waiting("O-budget")],
-        "create-outward-order waits for its turn at Increff: ",
+        "create-outward-order waits for its turn at Increff",
         "wait",
     ),
     Case(
