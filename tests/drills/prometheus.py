@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from sluice.dev.local.status import TARGETS
 
 EVERY_S = 5
 """How often it scrapes and evaluates: a third of what the example has, so that a drill takes less."""
-END_S = 20
+START_S, END_S = 60, 20
 
 
 class Prometheus:
@@ -32,6 +33,13 @@ class Prometheus:
             if alert["state"] == "firing":
                 found.setdefault(alert["labels"]["alertname"], []).append(alert["labels"])
         return found
+
+    def answers(self) -> bool:
+        try:
+            self.targets_up()
+        except OSError:
+            return False
+        return True
 
     def targets_up(self) -> int:
         return sum(one["health"] == "up" for one in self._get("/api/v1/targets")["activeTargets"])
@@ -58,7 +66,13 @@ def prometheus(data_dir: Path, scratch: Path) -> Iterator[Prometheus]:
     options = [f"--web.listen-address={address}", f"--storage.tsdb.path={scratch / 'tsdb'}", "--log.level=warn"]
     process = subprocess.Popen([program, f"--config.file={config}", *options])
     try:
-        yield Prometheus(f"http://{address}")
+        at = Prometheus(f"http://{address}")
+        until = time.monotonic() + START_S
+        while not at.answers():
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit("prometheus does not answer; its own words are above")
+            time.sleep(0.2)
+        yield at
     finally:
         process.terminate()
         try:
