@@ -53,10 +53,10 @@ waits two seconds for its last spans."""
 _COST = """\
 ## What it costs
 
-Measured as CPU of the orders worker for each decided command of `sluice bench orders`, in pairs of runs by turns:
-{costs}. The packages take 12 MB on disk; where a collector is set, a process starts 0.1 s later and has 15 MB more
-memory. Where none is set, they are not imported."""
-COSTS = "see CHANGELOG.md"
+An event of `sluice bench orders` takes some 190 us of CPU in the orders worker. Without a collector 0.1 us of it at
+most is for traces. With one, 0.4 us is for a look at the headers of each event, and 60 us for each span, 52 of them in
+the thread that sends: 0.6 % where one event in a hundred is recorded. The packages take 12 MB on disk; where a
+collector is set, a process starts 0.1 s later and has 15 MB more memory. Where none is set, they are not imported."""
 _PERSONAL = """\
 ## What no span has
 
@@ -74,7 +74,7 @@ def text() -> str:
             _WAY,
             _LINKS,
             _AWAY,
-            _COST.format(costs=COSTS),
+            _COST,
             _PERSONAL,
             "## Spans",
             table(("name", "kind", "recorded by", "meaning", "attributes"), spans),
