@@ -228,7 +228,7 @@ def document_of(module: str, *about: Any) -> bytes:
 @functools.cache
 def page_of(bases: tuple[str, ...]) -> str:
     """The OpenAPI document as HTML, made at the first request for it."""
-    page: str = importlib.import_module("topics.documents.openapi_page").document(bases)
+    page: str = importlib.import_module("topics.documents.pages.openapi_page").document(bases)
     return page
 
 

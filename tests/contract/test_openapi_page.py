@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from tests.fakes.gateway import gateway
 from topics.documents import openapi
-from topics.documents.openapi_page import document
+from topics.documents.pages.openapi_page import document
 
 VOID = {"meta", "link", "br", "img", "input"}
 
