@@ -104,8 +104,10 @@ async def check(stack: Stack, order: str, cause: str, sentence: str) -> dict[str
 
 
 def command_of(wait: dict[str, Any], name: str) -> str:
+    """The command that the wait names, with a reason, and the yes that a person is asked for."""
     command: str = next(action["command"] for action in wait["actions"] if action["name"] == name)
-    return command.replace("WHY", "'the test looked at it'")
+    said = command.replace("WHY", "'the test looked at it'")
+    return f"{said} --yes"
 
 
 async def create(stack: Stack, order: str, **changes: Any) -> None:
