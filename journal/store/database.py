@@ -66,6 +66,8 @@ def open_database(
     if url.get_backend_name() == "sqlite":
         return _open_sqlite(url, pool, read_only=read_only, time_out_s=time_out_s)
     settings = {"synchronous_commit": "off", "default_transaction_read_only": "on" if read_only else "off"}
+    if read_only:
+        settings["default_transaction_isolation"] = "repeatable read"  # as SQLite: all its queries see one state
     if time_out_s is not None:
         settings["statement_timeout"] = str(int(time_out_s * 1000))
     return create_async_engine(

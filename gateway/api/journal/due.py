@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
@@ -15,7 +17,7 @@ from gateway.api.journal.frame import cursor_in, limit_in, next_path, reading
 from gateway.http.answers import Answer, bad_data, json_answer
 from gateway.http.call import Call
 from gateway.ports import Clock
-from journal.queries.due import counts_before, due_page, packed_since, queue_until
+from journal.queries.due import InQueue, Packed, counts_before, due_page, packed_since, queue_until
 from journal.queries.forecast import (
     GIVEN_UP_MS,
     HOUR_MS,
@@ -58,24 +60,35 @@ class DueApi:
             last_ms = max((row["due_ms"] for row in page.rows), default=now_ms)
             queue = await queue_until(connection, now_ms - GIVEN_UP_MS, max(last_ms, now_ms))
             packed, began_ms = await packed_since(connection, now_ms - LOOK_BACK_MS, now_ms - RECENT_MS, now_ms)
-        known = rates(queue, packed, began_ms, now_ms)
-        expected = forecasts(queue, known, now_ms)
-        late: dict[str, int] = {}
-        for one in queue:
-            forecast = expected.get((one.order_key, one.received_ms))
-            if one.location is not None and forecast is not None and is_late(forecast, one.due_ms):
-                late[one.location] = late.get(one.location, 0) + 1
+        # In a thread: the queues of a large backlog take some tenths of a second, and marketplaces wait for this loop.
+        known, expected, late = await asyncio.to_thread(_foreseen, page.rows, queue, packed, began_ms, now_ms)
         locations = sorted({row["location"] for row in page.rows if row["location"] in known})
         counts = [count - earlier for count, earlier in zip(before, [0, *before], strict=False)]
         shown = DueList(
             nowMs=now_ms,
             dayEndsMs=day_ends_ms,
             counts=DueCounts(overdue=counts[0], within2h=counts[1], within4h=counts[2], today=counts[3], more=more),
-            locations=[_location(name, known[name], late.get(name, 0), now_ms) for name in locations],
+            locations=[_location(name, known[name], late[name], now_ms) for name in locations],
             orders=[_order(row, expected, ends) for row in page.rows],
             next=next_path(request, page.next),
         )
         return json_answer(shown.model_dump(mode="json"))
+
+
+def _foreseen(
+    listed: Sequence[Mapping[str, Any]], queue: Sequence[InQueue], packed: Sequence[Packed], began_ms: int, now_ms: int
+) -> tuple[dict[str, Rate], dict[OrderId, Forecast], Counter[str]]:
+    """The rate of each location, the forecasts of the listed orders, and how many orders of each location will be
+    late."""
+    known = rates(queue, packed, began_ms, now_ms)
+    expected = forecasts(queue, known, now_ms)
+    late = Counter[str]()
+    for one in queue:
+        forecast = expected.get((one.order_key, one.received_ms))
+        if one.location is not None and forecast is not None and is_late(forecast, one.due_ms):
+            late[one.location] += 1
+    ids = [(row["order_key"], row["received_ms"]) for row in listed]
+    return known, {id_: expected[id_] for id_ in ids if id_ in expected}, late
 
 
 def day_end_ms(now_ms: int, zone: str) -> int:
