@@ -233,21 +233,25 @@ async def test_postgresql_reads_by_an_index(large: AsyncEngine, name: str) -> No
             assert not [step for step in steps if whole.search(step)], (statement, steps)
 
 
-@pytest.mark.parametrize("database", ["small", "large"])
-async def test_a_queue_is_read_in_parts(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, database: str
-) -> None:
-    engine: AsyncEngine = request.getfixturevalue(database)
+async def read_in_parts(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         whole = await due.queue_until(connection, BEGIN_MS, BEGIN_MS + 60 * DAY_MS)
-        monkeypatch.setattr(due, "ROWS_AT_ONCE", 7)
-        assert await due.queue_until(connection, BEGIN_MS, BEGIN_MS + 60 * DAY_MS) == whole
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(due, "ROWS_AT_ONCE", 7)
+            assert await due.queue_until(connection, BEGIN_MS, BEGIN_MS + 60 * DAY_MS) == whole
     assert len(whole) > 20
 
 
-@pytest.mark.parametrize("database", ["small", "large"])
-async def test_all_queries_of_an_answer_see_one_state(request: pytest.FixtureRequest, database: str) -> None:
-    engine: AsyncEngine = request.getfixturevalue(database)
+async def test_sqlite_gives_a_queue_in_parts(small: AsyncEngine) -> None:
+    await read_in_parts(small)
+
+
+async def test_postgresql_gives_a_queue_in_parts(large: AsyncEngine) -> None:
+    await read_in_parts(large)
+
+
+async def see_one_state(engine: AsyncEngine) -> None:
+    """Count rows before and after another adds one."""
     count = text("SELECT count(*) FROM ids")
     one = text("INSERT INTO ids (id, kind, order_key, received_ms) VALUES ('x', 'order', 'demo|x', 1)")
     reader = open_database(engine.url, read_only=True, time_out_s=10.0)
@@ -257,7 +261,15 @@ async def test_all_queries_of_an_answer_see_one_state(request: pytest.FixtureReq
             async with engine.begin() as writing:
                 await writing.execute(one)
             assert await connection.scalar(count) == before
-        async with engine.begin() as writing:
-            await writing.execute(text("DELETE FROM ids WHERE id = 'x'"))
     finally:
         await reader.dispose()
+        async with engine.begin() as writing:
+            await writing.execute(text("DELETE FROM ids WHERE id = 'x'"))
+
+
+async def test_all_queries_of_an_answer_see_one_state_of_sqlite(small: AsyncEngine) -> None:
+    await see_one_state(small)
+
+
+async def test_all_queries_of_an_answer_see_one_state_of_postgresql(large: AsyncEngine) -> None:
+    await see_one_state(large)
