@@ -7,7 +7,8 @@ import asyncio
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -104,8 +105,21 @@ class Jobs(Generic[JobT]):
     def _running(self) -> str | None:
         return next((job.id for job in self._jobs.values() if not job.is_over), None)
 
-    def start(self, job: JobT, work: Coroutine[Any, Any, None]) -> None:
+    @contextmanager
+    def begun(self, job: JobT) -> Iterator[None]:
+        """Holds the place of a job while the fact that it begins is written, right after `check_idle`: another that
+        asked meanwhile would go on beside it."""
+        if job.id in self._jobs:
+            raise Refused(409, "USED", "This preview was acted on already", f"see {self._kind} {job.id}")
         self._jobs[job.id] = job
+        try:
+            yield
+        except BaseException:
+            del self._jobs[job.id]
+            raise
+
+    def start(self, job: JobT, work: Coroutine[Any, Any, None]) -> None:
+        """Runs a job that has its place."""
         while len(self._jobs) > KEPT_MAX:
             del self._jobs[next(iter(self._jobs))]
         self._task = asyncio.create_task(work, name=f"{self._kind} {job.id}")

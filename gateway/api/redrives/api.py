@@ -84,7 +84,8 @@ class RedrivesApi:
         call.subject = taken.id
         job = Job(taken.id, wanted, self._dependencies.now_ms(), shown_by(taken.token))
         channel = wanted.channel or ""
-        await self._steps.begin(taken, target=wanted.destination or "", channel=channel, after=taken.token.asked)
+        with self._jobs.begun(job):
+            await self._steps.begin(taken, target=wanted.destination or "", channel=channel, after=taken.token.asked)
         self._jobs.start(job, self._run(job, taken))
         await self._jobs.wait(job, wait_s)
         return json_answer(job.as_json(), 202)

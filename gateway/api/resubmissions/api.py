@@ -96,7 +96,8 @@ class ResubmissionsApi:
         operator = Operator(call.actor, call.address, taken.reason)
         call.subject = taken.id
         job = Resubmission(taken.id, asked, self._now_ms(), shown_by(taken.token), call.channel, operator)
-        await self._steps.begin(taken, channel=asked.channel, after=taken.token.asked)
+        with self._jobs.begun(job):
+            await self._steps.begin(taken, channel=asked.channel, after=taken.token.asked)
         self._jobs.start(job, self._run(job, taken))
         await self._jobs.wait(job, wait_s)
         return json_answer(job.as_json(), 202)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gateway.api.redrives.job import ON_THEIR_WAY_MAX, Job, Redriver
 from gateway.api.redrives.selection import Choice
 from gateway.api.steps.letters import ShownLetters
+from gateway.api.steps.two_steps import TwoSteps
 from gateway.ports import Outgoing, Position
 from tests.fakes.delivery import PARTITIONS, request_for
 from tests.fakes.gateway import gateway
@@ -351,3 +352,24 @@ async def test_errors_are_problem_details(method: str, path: str, body: Any, sta
     async with gateway() as at:
         response = await at.client.request(method, f"/api/redrives{path}", json=body)
         assert (response.status, response.content_type) == (status, "application/problem+json")
+
+
+async def test_of_two_redrives_at_one_moment_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    begins, may_begin, begin = asyncio.Event(), asyncio.Event(), TwoSteps.begin
+
+    async def held(*args: Any, **more: Any) -> None:
+        begins.set()
+        await may_begin.wait()
+        await begin(*args, **more)
+
+    monkeypatch.setattr(TwoSteps, "begin", held)
+    async with gateway() as at:
+        died(at.dead, request())
+        previews = [await at.client.post("/api/redrives/preview", json={"failure": "400"}) for _ in range(2)]
+        first, second = [{"token": (await shown.json())["token"], "reason": "mended"} for shown in previews]
+        started = asyncio.create_task(at.client.post("/api/redrives", json=first))
+        await begins.wait()
+        other = asyncio.create_task(at.client.post("/api/redrives", json=second))
+        await asyncio.wait([other], timeout=1)
+        may_begin.set()
+        assert [(await started).status, (await other).status] == [202, 409]
