@@ -29,7 +29,7 @@ from journal.story.rows import (
 from journal.tables.deliveries import ATTEMPTS, DEAD_LETTERS, REQUESTS, WAITING
 from journal.tables.incidents import REFUSED_CALLS
 from journal.tables.offsets import OFFSETS
-from journal.tables.operators import ACTIONS
+from journal.tables.operators import ACTIONS, REDRIVEN
 from journal.tables.orders import FACTS, ORDERS
 from topics.records.keys import partition_of, subscription_of
 
@@ -100,6 +100,7 @@ async def rows_of(
     waiting = await read.rows(WAITING, WaitingRow, by_life=False)
     refused = await read.rows(REFUSED_CALLS, RefusedCallRow, by_life=False)
     actions = await read.rows(ACTIONS, ActionRow, by_life=False)
+    redrives = await read.redrives()
     everything = [row for rows in waiting.values() for row in rows]
     destinations = {row.destination for row in everything if subscription_of(row.destination) is None}
     sent_to = {row.destination for rows in requests.values() for row in rows}
@@ -116,7 +117,7 @@ async def rows_of(
             waiting=waiting[key],
             dead_letters=letters[key],
             refused_calls=refused[key],
-            actions=actions[key],
+            actions=[*actions[key], *redrives[key]],
             pauses=pauses,
             quiets=quiets,
             downs=downs,
@@ -143,6 +144,17 @@ class _Reading:
         found: defaultdict[str, list[Row]] = defaultdict(list)
         for row in (await self._connection.execute(asked.limit(ROWS_MAX))).mappings():
             found[row["order_key"]].append(row_of(kind, row))
+        return found
+
+    async def redrives(self) -> defaultdict[str, list[ActionRow]]:
+        """Redrives are of no single order: they are those that sent a request of the order again."""
+        of, sent = ACTIONS.c, REDRIVEN.c
+        asked = select(sent.order_key, *(of[name] for name in ActionRow.__struct_fields__)).distinct()
+        asked = asked.join_from(REDRIVEN, ACTIONS, sent.redrive == of.event_id)
+        asked = asked.where(sent.order_key.in_(list(self._lives)), of.order_key != sent.order_key)
+        found: defaultdict[str, list[ActionRow]] = defaultdict(list)
+        for row in (await self._connection.execute(asked.limit(ROWS_MAX))).mappings():
+            found[row["order_key"]].append(row_of(ActionRow, row))
         return found
 
     def _of_lives(self, table: Table) -> Iterable[ColumnElement[bool]]:

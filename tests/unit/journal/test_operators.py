@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 
 from journal import migrations
+from journal.queries.stories import Surroundings, lives_of, rows_of
 from journal.rows.batch import Batch
 from journal.rows.keeper import Keeper, Personal
 from journal.rows.operators import PauseRows
@@ -117,6 +118,13 @@ async def test_a_redrive_names_each_request_that_it_sent(journal: Journal) -> No
         ("rdv_1", "r.0", 3, KEY.decode()),
         ("rdv_2", "r.0", 3, KEY.decode()),
     ]
+    await tell(journal, begun("rdv_1").model_copy(update={"action": "redrive", "target": ""}))
+    async with journal.engine.connect() as connection:
+        around, key = Surroundings(now_ms=BEGIN_MS, partitions=4), KEY.decode()
+        rows = await rows_of(connection, await lives_of(connection, [key], around), around)
+    assert [(one.action, one.actor, one.reason) for one in rows[key].actions] == [("redrive", "alice", "night")], (
+        "a redrive is of no single order, and yet in the story of each that it sent again"
+    )
 
 
 def control(at_ms: int, *, until_ms: int | None = None, paused: bool = True, by: str = "alice") -> bytes:
