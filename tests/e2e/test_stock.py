@@ -24,7 +24,8 @@ COMMAND_S = 30.0
 
 async def sluice(stack: Stack, *arguments: str) -> str:
     """What `sluice inventory ...` prints."""
-    command = [sys.executable, "-m", "sluice", "inventory", *arguments]
+    acts = ("--yes", "--reason", "a test") if arguments[0] in ("pause", "resume", "resync", "reconcile") else ()
+    command = [sys.executable, "-m", "sluice", "inventory", *arguments, *acts]
     done = await asyncio.to_thread(
         subprocess.run,
         command,

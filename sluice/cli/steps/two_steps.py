@@ -66,14 +66,15 @@ def at_either(gateway: str, code: str, path: str, channel: str | None) -> Post:
 
 def carry_out(post: Post, asked: Any, wanted: Wanted, *, as_json: bool, wait_s: int = 0, nothing: int = 0) -> Any:
     """Show the preview, and act on it if that is wanted. Returns the answer to the action; None: nothing was done, and
-    the preview was shown. `nothing`: the exit code where there is nothing to do."""
+    the preview was shown. Where nobody has to answer, it goes to standard error, and the answer to the action alone to
+    standard output. `nothing`: the exit code where there is nothing to do."""
     check(wanted)
     preview = post("/preview", asked, 0)
     acts = wanted.yes or (not wanted.dry_run and preview["token"] is not None and is_terminal())
     if as_json and not acts:
         click.echo(json.dumps(preview, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(lines(preview)), err=as_json)
+        click.echo("\n".join(lines(preview)), err=as_json or wanted.yes)
     if preview["token"] is None and nothing:
         sys.exit(nothing)
     if preview["token"] is None or (as_json and not acts):
