@@ -61,15 +61,15 @@ KILLS = (
     (4, BEHIND),
     (6, BEFORE),
     (9, BEFORE),
-    (11, BEHIND),
+    (12, BEHIND),
     (FORGOTTEN, BEFORE),
     (FORGOTTEN, BETWEEN),
     (FORGOTTEN, BEHIND),
 )
-"""Offset of the event, and the step at which the process dies: each step while a change is written (1, 9, 11; the last
+"""Offset of the event, and the step at which the process dies: each step while a change is written (1, 9, 12; the last
 two take the place of a change), while a base follows a change (2, 4, 6), and while the order is forgotten."""
 BASES = (2, 4, 6)
-CHANGES = (9, 11)
+CHANGES = (9, 12)
 
 
 class Found(NamedTuple):
