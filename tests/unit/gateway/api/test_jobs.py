@@ -31,8 +31,11 @@ async def test_of_two_calls_at_once_one_begins_a_job() -> None:
 
     async def begin(name: str) -> None:
         await jobs.check_idle()
-        begun.append(name)
-        jobs.start(MagicMock(id=name, is_over=False), work())
+        job = MagicMock(id=name, is_over=False)
+        with jobs.begun(job):
+            await asyncio.sleep(0)  # the fact that it begins is written
+            begun.append(name)
+        jobs.start(job, work())
 
     refused = await asyncio.gather(begin("a"), begin("b"), return_exceptions=True)
     assert begun == ["a"]

@@ -197,4 +197,5 @@ async def test_one_wide_line_and_one_count_for_each_request() -> None:
     assert line["touchpoint"] == "create-outward-order"
     assert (line["channel"], line["status"], line["verdict"]) == ("demo", 200, "APPLIED")
     assert line["subject"] == sample("create-outward-order").members["orderCode"]
-    assert b'sluice_gateway_requests_total{status="200",touchpoint="create-outward-order"} 1.0' in at.metrics.text()
+    counted = b'sluice_gateway_requests_total{channel="demo",status="200",touchpoint="create-outward-order"} 1.0'
+    assert counted in at.metrics.text()
