@@ -42,6 +42,8 @@ RECORD_OVERHEAD_BYTES = 512
 BATCH_BYTES = 512 << 10
 """Most bytes of the records of one partition that leave together: only one request at a time is in flight for each
 partition, and all of a snapshot goes to one partition."""
+TOLD_AFTER_S = 1.0
+"""Kafka that is still away after so long is logged. A lost connection may be noticed 0.1 s after a probe in vain."""
 RETRY_S = 0.25
 """Between two attempts to reach Kafka while it is away. Recovery is noticed so much later."""
 PROBE_S = 2.0
@@ -237,12 +239,16 @@ class SharedProducer:
                 log.warning("%s, but this process was late itself", reason)
             return Unavailable(f"{reason}; this gateway was busy")
         if self._unready is None:
-            self._is_told = not BROKERS.away  # else that has its line
-            if self._is_told:
-                log.warning("Kafka does not take records: %s", reason)
-            self._unready = reason
+            self._unready, self._is_told = reason, False
+            self._running().call_later(TOLD_AFTER_S, self._tell_away)
             self._wake.set()
         return Unavailable(reason)
+
+    def _tell_away(self) -> None:
+        """Logs that Kafka takes no records, unless that is over by now, or a broker is away, which has its own line."""
+        if self._unready is not None and not self._is_told and not BROKERS.away:
+            self._is_told = True
+            log.warning("Kafka does not take records: %s", self._unready)
 
     def _translated(self, error: KafkaError, batches: OpenBatches) -> Exception:
         """The error to raise: the record is too large, Kafka is away, or the producer, whose batches these are, has to
