@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 from sqlalchemy import Table, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.journal.postgres import NoPostgresError, postgres
 from journal.store.database import journal_url, open_database
 from journal.store.retention import Retention
 from journal.tables.base import Month, month_of
@@ -21,15 +19,6 @@ from tests.support.journal.records import BEGIN_MS, DAY_MS, Play, in_batches
 from tests.support.journal.store import StoredJournal, content_of
 
 ORDERS_PLAYED = 80
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    try:
-        with postgres() as found:
-            yield found
-    except NoPostgresError as error:
-        pytest.skip(str(error))
 
 
 @pytest_asyncio.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pytest_asyncio
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bench.journal.postgres import NoPostgresError, postgres
 from journal.queries import backlog, due, incidents
 from journal.queries.deliveries import STATES, deliveries_page
 from journal.store.database import journal_url, open_database
@@ -26,15 +25,6 @@ LARGE = ("requests", "attempts", "bodies", "facts", "orders", "waiting", "dead_l
 """Tables that grow with orders."""
 
 Ask = Callable[[AsyncConnection], Awaitable[Any]]
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    try:
-        with postgres() as found:
-            yield found
-    except NoPostgresError as error:
-        pytest.skip(str(error))
 
 
 async def filled(url: str, directory: Path) -> AsyncEngine:

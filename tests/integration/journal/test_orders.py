@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import pytest_asyncio
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bench.journal.postgres import NoPostgresError, postgres
 from journal.queries.orders.candidates import SOURCES
 from journal.queries.orders.ids import found_ids
 from journal.queries.orders.lists import OrderFilters, OrderLists
@@ -47,15 +46,6 @@ FILTERS: tuple[dict[str, Any], ...] = (
     {"text": "a%_\\"},
     *({"cause": cause} for cause in SOURCES),
 )
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    try:
-        with postgres() as found:
-            yield found
-    except NoPostgresError as error:
-        pytest.skip(str(error))
 
 
 async def filled(url: str, directory: Path) -> AsyncEngine:
