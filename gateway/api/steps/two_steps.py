@@ -42,7 +42,6 @@ _PREFIXES: Final = {
     "redrive": "rdv",
     "resubmit": "rso",
     "resubmit-many": "rsb",
-    "cancel-parked": "can",
     "retry-delivery": "ret",
     "skip-delivery": "skd",
     "pause-destination": "pau",

@@ -18,7 +18,6 @@ ACTIONS = (
     "redrive",
     "resubmit",
     "resubmit-many",
-    "cancel-parked",
     "skip-record",
     *LANE_ACTIONS,
     *DESTINATION_ACTIONS,
