@@ -68,7 +68,7 @@ def render_letter_groups(document: Document) -> str:
     lines = [*_table(head, rows, "rLLlLllL"), *_more(document)]
     given_up = next((one for one in groups if one["kind"] == "dead"), None)
     if given_up is not None:
-        command = ["sluice", "redrive", "--destination", given_up["destination"], "--reason", given_up["reason"]]
+        command = ["sluice", "redrive", "--destination", given_up["destination"], "--failure", given_up["reason"]]
         lines.append(f"to send the largest group of those given up again: {printable(shlex.join(command))}")
     refused = next((one for one in groups if one["kind"] == "refused"), None)
     if refused is not None:
