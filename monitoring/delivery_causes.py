@@ -85,7 +85,7 @@ DELIVERY = (
         means="Their whole schedule of attempts is over. Each is on `deliveries.dead`, and its order says so.",
         notice="A far side lacks something: an order, a cancellation, a fact.",
         look=(
-            Step(words="Which, grouped by what the far side said?", commands=("sluice dead-letters",)),
+            Step(words="Which, grouped by what the far side said?", commands=("sluice dead-letters --group",)),
             _DESTINATIONS,
         ),
         end=(
@@ -93,7 +93,7 @@ DELIVERY = (
                 words="The far side is well again: see what a redrive would send, and send it.",
                 commands=(
                     "sluice redrive --destination increff --dry-run",
-                    "sluice redrive --destination increff --yes",
+                    "sluice redrive --destination increff --yes --reason WHY",
                 ),
             ),
         ),
@@ -163,7 +163,12 @@ DELIVERY = (
             Step(words="Who paused it, and why?", commands=("sluice audit --action pause-destination",)),
             _DESTINATIONS,
         ),
-        end=(Step(words="Resume it as it was paused: the audit names who did it, and how. Or leave a note why not."),),
+        end=(
+            Step(
+                words="If its cause is over, let it go on; otherwise leave a note why not.",
+                commands=("sluice destinations resume increff --reason WHY",),
+            ),
+        ),
         over="`sluice_delivery_paused` is 0.",
         proofs=(
             Proof(

@@ -190,7 +190,10 @@ OBJECTIVES = (
         ),
         end=(
             Step(words="End the cause on the page that fits; what waits is sent by itself, creates in sequence."),
-            Step(words="Single orders hold a lane: send them again or let them go.", commands=("sluice redrive",)),
+            Step(
+                words="Single orders hold a lane: send them again or let them go.",
+                commands=("sluice deliveries retry CODE ID", "sluice deliveries skip CODE ID"),
+            ),
         ),
         bad=_submitted(50),
         mild=_submitted(98),

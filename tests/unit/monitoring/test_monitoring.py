@@ -67,6 +67,7 @@ def test_a_command_of_a_page_is_one(command: str) -> None:
     assert found is not main, command
     with found.make_context(found.name, list(words)):
         """Each option and argument is one of the command, and none that it needs is missing."""
+    assert "--yes" not in words or "--reason" in words, "what acts at once needs a reason"
 
 
 def test_every_alert_but_those_of_objectives_is_proved_both_ways() -> None:
